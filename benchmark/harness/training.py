@@ -1,0 +1,237 @@
+"""One Fit: transformers' Seq2SeqTrainer over a batch stream that is a function of (seed, path step) alone."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from benchmark.api import Penalty
+from benchmark.harness.seeds import derive
+from benchmark.specs import Training
+from benchmark.whisper.masking import Masker
+from benchmark.whisper.view import View
+
+Progress = Callable[[int, int], None]
+"""Called with (steps done, steps in all)."""
+
+IGNORED_LABEL = -100
+
+
+@dataclass
+class Tokenised:
+    """Training material: features of shape (N, mels, frames) in fp16, and label ids per utterance."""
+
+    features: np.ndarray
+    labels: Sequence[Sequence[int]]
+
+
+@dataclass
+class Trained:
+    """What a Fit leaves behind besides the weights: the optimiser's state by parameter name, and its cost."""
+
+    optimizer: dict[str, dict[str, torch.Tensor]]
+    seconds: float
+    utterances: int
+    tokens: int
+    loss: float
+
+
+class BatchStream(Dataset[dict[str, Any]]):
+    """The utterances of a Fit in the order of training: item i belongs to step ``i // batch`` of the Fit."""
+
+    def __init__(self, material: Tokenised, order: np.ndarray) -> None:
+        self.material, self.order = material, order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        utterance = int(self.order[index])
+        return {"input_features": self.material.features[utterance], "labels": self.material.labels[utterance]}
+
+
+def stream_order(utterances: int, batch: int, seed: int, start: int, steps: int) -> np.ndarray:
+    """Return utterance indices, shape ``(steps * batch,)``, of path steps ``start .. start + steps``.
+
+    Epochs are independent permutations derived from (seed, epoch), so the batch at a path step depends on nothing
+    else: every cell sees the same data in the same order, whatever was trained, pruned or rewound before.
+    """
+    first, last = start * batch, (start + steps) * batch
+    epochs = range(first // utterances, (last - 1) // utterances + 1)
+    stream = np.concatenate(
+        [np.random.default_rng(derive(seed, "data", epoch)).permutation(utterances) for epoch in epochs]
+    )
+    return stream[first - epochs[0] * utterances : last - epochs[0] * utterances]
+
+
+def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """Stack features as fp32 (batch, mels, frames) and pad labels with -100 to (batch, longest)."""
+    features = torch.from_numpy(np.stack([row["input_features"] for row in rows]).astype(np.float32))
+    labels = torch.nn.utils.rnn.pad_sequence(
+        [torch.tensor(row["labels"]) for row in rows], batch_first=True, padding_value=IGNORED_LABEL
+    )
+    return {"input_features": features, "labels": labels}
+
+
+class FitTrainer(Seq2SeqTrainer):
+    """Seq2SeqTrainer that adds the penalty to the loss.
+
+    Whisper's forward returns the mean over the micro-batch and does not look at ``num_items_in_batch``, although
+    the Trainer believes so from its signature; without the two flags below, gradient accumulation would multiply
+    the gradient.
+    """
+
+    loss_is_scaled_for_ga = False
+
+    def __init__(self, *args: Any, penalty: Penalty | None = None, view: View | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.model_accepts_loss_kwargs = False
+        self.penalty, self.view = penalty, view
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+        """Cross-entropy of the model, plus the penalty in fp32 on the master weights, outside autocast."""
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
+        if self.penalty is not None and self.view is not None:
+            with torch.autocast(device_type=loss.device.type, enabled=False):
+                loss = loss + self.penalty.loss(self.view)
+        return (loss, outputs) if return_outputs else loss
+
+
+@dataclass
+class FitCallback(TrainerCallback):
+    """After each optimiser step, put pruned weights back to exactly zero; report progress."""
+
+    masker: Masker | None
+    progress: Progress | None
+    losses: list[float] = field(default_factory=list)
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Re-apply the masks: momentum moves a weight even where its gradient is zero."""
+        if self.masker is not None:
+            self.masker.apply_()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Tell the progress bar."""
+        if self.progress is not None:
+            self.progress(state.global_step, state.max_steps)
+
+
+BETAS = (0.9, 0.98)
+EPSILON = 1e-6
+"""AdamW as Whisper was trained with (Radford et al. 2022, arXiv 2212.04356, table 17)."""
+
+
+def make_optimizer(model: Any, recipe: Training, state: dict[str, dict[str, torch.Tensor]] | None) -> torch.optim.AdamW:
+    """Return AdamW over the trainable parameters, its moments restored from ``state`` (by parameter name)."""
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(
+        [parameter for _, parameter in named],
+        lr=recipe.learning_rate,
+        betas=BETAS,
+        eps=EPSILON,
+        weight_decay=recipe.weight_decay,
+    )
+    for name, parameter in named if state else []:
+        moments = (state or {}).get(name)
+        if moments is not None:
+            optimizer.state[parameter] = {key: value.clone() for key, value in moments.items()}
+    return optimizer
+
+
+def optimizer_state(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, torch.Tensor]]:
+    """Return the optimiser's moments by parameter name, on the CPU."""
+    return {
+        name: {key: value.detach().cpu().clone() for key, value in optimizer.state[parameter].items()}
+        for name, parameter in model.named_parameters()
+        if parameter in optimizer.state
+    }
+
+
+def _arguments(recipe: Training, steps: int, seed: int, folder: str) -> Seq2SeqTrainingArguments:
+    schedule: dict[Literal["linear", "cosine"], str] = {"linear": "linear", "cosine": "cosine"}
+    on_gpu = torch.cuda.is_available()
+    return Seq2SeqTrainingArguments(
+        output_dir=folder,
+        max_steps=steps,
+        per_device_train_batch_size=recipe.batch,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=schedule[recipe.decay],
+        warmup_steps=max(1, round(recipe.warmup * steps)),
+        max_grad_norm=recipe.clip,
+        weight_decay=recipe.weight_decay,
+        train_sampling_strategy="sequential",
+        bf16=recipe.precision == "bf16",
+        use_cpu=not on_gpu,
+        seed=seed,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=on_gpu,
+    )
+
+
+def fit(
+    model: Any,
+    material: Tokenised,
+    order: np.ndarray,
+    recipe: Training,
+    *,
+    steps: int,
+    seed: int,
+    penalty: Penalty | None = None,
+    view: View | None = None,
+    masker: Masker | None = None,
+    optimizer: dict[str, dict[str, torch.Tensor]] | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train ``model`` in place for ``steps`` optimiser steps over ``order`` (shape ``(steps * batch,)``).
+
+    The learning rate warms up and decays within this call. Masked weights stay exactly zero. ``seed`` fixes what
+    is random inside the model (dropout, SpecAugment).
+    """
+    began = time.perf_counter()
+    adam = make_optimizer(model, recipe, optimizer)
+    callback = FitCallback(masker, progress)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = FitTrainer(
+            model=model,
+            args=_arguments(recipe, steps, seed, folder),
+            train_dataset=BatchStream(material, order),
+            data_collator=collate,
+            callbacks=[callback],
+            optimizers=(adam, None),
+            penalty=penalty,
+            view=view,
+        )
+        for noisy in (PrinterCallback, ProgressCallback):
+            trainer.remove_callback(noisy)
+        if masker is not None:
+            masker.apply_()
+            masker.attach()
+        try:
+            outcome = trainer.train()
+        finally:
+            if masker is not None:
+                masker.detach()
+    if not np.isfinite(outcome.training_loss):
+        raise FloatingPointError(f"training loss became {outcome.training_loss} within {steps} steps")
+    labels = [len(material.labels[int(index)]) for index in order]
+    return Trained(
+        optimizer=optimizer_state(model, adam),
+        seconds=time.perf_counter() - began,
+        utterances=len(order),
+        tokens=int(sum(labels)),
+        loss=float(outcome.training_loss),
+    )

@@ -1,0 +1,143 @@
+"""Percentile bootstrap over utterances of a corpus error rate, which is a ratio of sums and never a mean of rates.
+
+A resample is a multinomial vector of weights, one an utterance; the rates of all resamples are two products with the
+matrix of these vectors (Bisani and Ney 2004, "Bootstrap estimates for confidence intervals in ASR performance
+evaluation"). Systems that are compared share the weights: the comparison is paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+_CHUNK = 4_000_000
+"""Entries of the weight matrix held at once: 32 MB of doubles."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An error rate (errors over reference length, as a fraction) with its percentile interval."""
+
+    rate: float
+    lo: float
+    hi: float
+
+
+@dataclass(frozen=True)
+class Paired:
+    """How system A differs from system B on the same utterances; below zero A makes fewer errors."""
+
+    difference: float
+    """Rate of A minus rate of B, as a fraction."""
+    lo: float
+    hi: float
+    p: float
+    """Two-sided, never below 1 / (resamples + 1)."""
+
+
+def interval(
+    errors: np.ndarray, lengths: np.ndarray, resamples: int = 10_000, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """Return the corpus error rate and its percentile interval.
+
+    Args:
+        errors: substitutions + deletions + insertions per utterance, shape ``(N,)``.
+        lengths: reference length per utterance in the same unit, shape ``(N,)``.
+        resamples: number of bootstrap resamples.
+        seed: of the resampling; equal seeds and N give equal resamples.
+        level: coverage, in (0, 1).
+
+    Raises:
+        ValueError: shapes differ, or an argument is out of its range.
+    """
+    rates = rates_of_resamples(np.atleast_2d(errors), lengths, resamples, seed)[0]
+    lo, hi = _percentiles(rates, level)
+    return Interval(_rate(errors, lengths), lo, hi)
+
+
+def paired(
+    errors_a: np.ndarray,
+    errors_b: np.ndarray,
+    lengths: np.ndarray,
+    resamples: int = 10_000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Paired:
+    """Return the difference in error rate of A and B, its interval and a two-sided p-value.
+
+    All arrays have shape ``(N,)`` and are in the same order. The p-value is the share of resamples whose difference,
+    once centred on the observed one, is at least as large as the observed one (Riezler and Maxwell 2005, "On some
+    pitfalls in automatic evaluation and significance testing for MT"; the observed sample counts as a resample).
+
+    Raises:
+        ValueError: shapes differ, or an argument is out of its range.
+    """
+    rates = rates_of_resamples(np.stack([errors_a, errors_b]), lengths, resamples, seed)
+    differences = rates[0] - rates[1]
+    differences = differences[~np.isnan(differences)]
+    observed = _rate(errors_a, lengths) - _rate(errors_b, lengths)
+    lo, hi = _percentiles(differences, level)
+    # equal systems differ by exactly 0 everywhere; rounding must not turn that into significance
+    extreme = np.abs(differences - observed) >= abs(observed) - 1e-12
+    return Paired(observed, lo, hi, float((extreme.sum() + 1) / (len(differences) + 1)))
+
+
+def no_worse_share(errors_a: np.ndarray, errors_b: np.ndarray) -> float:
+    """Return the fraction of utterances on which A makes no more errors than B; shapes ``(N,)``, NaN when N is 0."""
+    return float(np.mean(errors_a <= errors_b)) if len(errors_a) else float("nan")
+
+
+def rates_of_resamples(errors: np.ndarray, lengths: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Return error rates of ``K`` systems on the same resamples, shape ``(K, resamples)``.
+
+    ``errors`` has shape ``(K, N)``, ``lengths`` ``(N,)``. A resample without a single reference word is NaN.
+
+    Raises:
+        ValueError: shapes differ, or there is nothing to resample.
+    """
+    if errors.shape[1:] != lengths.shape:
+        raise ValueError(f"errors of shape {errors.shape} do not go with lengths of shape {lengths.shape}")
+    if resamples < 1 or not len(lengths):
+        raise ValueError(f"{resamples} resamples of {len(lengths)} utterances: at least one of each is needed")
+    sums = np.vstack([errors, lengths]).astype(np.float64).T  # one product gives all numerators and the denominator
+    resampled = np.concatenate([weights @ sums for weights in _weights(len(lengths), resamples, seed)])
+    words = resampled[:, -1:]
+    rates = np.divide(resampled[:, :-1], words, out=np.full_like(resampled[:, :-1], np.nan), where=words > 0)
+    return rates.T
+
+
+def indices(utterances: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield the drawn utterances in chunks of shape ``(chunk, utterances)``; all chunks have ``resamples`` rows."""
+    rng = np.random.default_rng(seed)
+    chunk = max(1, _CHUNK // utterances)
+    for start in range(0, resamples, chunk):
+        yield rng.integers(0, utterances, (min(chunk, resamples - start), utterances), dtype=np.int64)
+
+
+def _weights(utterances: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how often each utterance was drawn, float64 ``(chunk, utterances)``.
+
+    Counting drawn indices gives the same multinomial vectors as ``rng.multinomial``, several times faster.
+    """
+    for drawn in indices(utterances, resamples, seed):
+        offsets = np.arange(len(drawn))[:, None] * utterances
+        counts = np.bincount((drawn + offsets).ravel(), minlength=drawn.size)
+        yield counts.reshape(drawn.shape).astype(np.float64)
+
+
+def _rate(errors: np.ndarray, lengths: np.ndarray) -> float:
+    words = int(lengths.sum())
+    return float(errors.sum() / words) if words else float("nan")
+
+
+def _percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
+    if not 0 < level < 1:
+        raise ValueError(f"level = {level}: a coverage lies between 0 and 1")
+    defined = values[~np.isnan(values)]
+    if not len(defined):
+        return float("nan"), float("nan")
+    tail = (1 - level) / 2
+    lo, hi = np.quantile(defined, (tail, 1 - tail))
+    return float(lo), float(hi)

@@ -1,0 +1,208 @@
+"""Greedy or beam decoding of log-mel windows: the one place where text comes out of a model. No torch on import."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from benchmark.api import Frozen
+from benchmark.errors import DataError, SpecError, nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import nn
+
+_TASK = "transcribe"
+
+
+class Decoding(Frozen):
+    """How text is decoded; part of a cell's identity, except ``batch``, which is transport."""
+
+    beams: int = Field(default=1, ge=1, description="1 is greedy")
+    max_new_tokens: int | None = Field(
+        default=None, ge=1, description="tokens after the prompt; the model's own limit when absent"
+    )
+    batch: int = Field(default=50, ge=1, description="windows decoded at once; no part of a cell's identity")
+
+    def identity(self) -> dict[str, Any]:
+        """Return what takes part in a cell's id: everything but ``batch``."""
+        return self.model_dump(exclude={"batch"})
+
+    def signature(self) -> str:
+        """Return e.g. ``greedy,max=44``, ``beam4,max=44``, or ``greedy,max=model`` for the model's own limit."""
+        search = "greedy" if self.beams == 1 else f"beam{self.beams}"
+        return f"{search},max={self.max_new_tokens or 'model'}"
+
+
+@dataclass(frozen=True)
+class Transcripts:
+    """What a model said, one entry an utterance, in the order of the features."""
+
+    texts: list[str]
+    tokens: np.ndarray
+    """Generated tokens, shape ``(N,)`` int64: without the prompt, with the end token where there is one."""
+    truncated: np.ndarray
+    """Shape ``(N,)`` bool: no end token before the limit (a runaway)."""
+    limit: int
+    """Tokens that could have been generated."""
+
+
+def transcribe(
+    model: Any,
+    processor: Any,
+    features: np.ndarray,
+    *,
+    language: str,
+    decoding: Decoding,
+    device: str | torch.device = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> Transcripts:
+    """Decode log-mel windows, in order, ``decoding.batch`` at a time.
+
+    Args:
+        model: a ``WhisperForConditionalGeneration``; it is moved to ``device``, and computes in its own precision.
+        processor: a ``WhisperProcessor`` (or its tokenizer).
+        features: shape ``(N, mels, frames)``, float16 as a rule, may be a memory map; frames must fill the window.
+        language: Whisper's code (``hi``); forced, with the task, on a multilingual model, and ignored on others.
+        decoding: beams, limit and batch.
+        device: where to compute.
+        progress: called after each batch with the number of utterances done.
+
+    Raises:
+        DataError: the windows have another shape than the model's.
+        SpecError: the model does not know the language, or the limit exceeds its positions.
+    """
+    import numpy as np
+    import torch
+    from transformers.generation.utils import GenerationMixin
+
+    _check_windows(model, features)
+    prompt = _prompt(model, language)
+    limit = _limit(model, len(prompt), decoding)
+    model.to(device)
+    texts: list[str] = []
+    tokens, ended = [np.zeros(0, np.int64)], [np.zeros(0, np.bool_)]
+    with evaluation(model), _settled(model, decoding.beams, limit), torch.inference_mode():
+        for start in range(0, len(features), decoding.batch):
+            batch = windows(model, features[start : start + decoding.batch])
+            prompts = torch.tensor([prompt], device=batch.device).expand(len(batch), -1)
+            mask = prompts.new_ones(len(batch), batch.shape[2])  # Whisper reads none, transformers warns without one
+            sequences = GenerationMixin.generate(model, batch, decoder_input_ids=prompts, attention_mask=mask)
+            generated = sequences[:, len(prompt) :].cpu().numpy()
+            counts, ends = _ends(generated, model.generation_config.eos_token_id)
+            rows = [row[:count].tolist() for row, count in zip(generated, counts, strict=True)]
+            texts += processor.batch_decode(rows, skip_special_tokens=True)
+            tokens.append(counts)
+            ended.append(ends)
+            if progress is not None:
+                progress(len(texts))
+    return Transcripts(texts, np.concatenate(tokens), ~np.concatenate(ended), limit)
+
+
+def windows(model: Any, features: np.ndarray) -> torch.Tensor:
+    """Return features of shape ``(B, mels, frames)`` as a tensor on the model's device, in its precision."""
+    import numpy as np
+    import torch
+
+    # np.array copies: a slice of a read-only memory map must not become a writable tensor
+    return torch.from_numpy(np.array(features)).to(device=model.device, dtype=model.dtype)
+
+
+@contextmanager
+def evaluation(model: nn.Module) -> Iterator[None]:
+    """Switch off dropout, layer drop and SpecAugment; the mode that was there comes back."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def _check_windows(model: Any, features: np.ndarray) -> None:
+    encoder = model.get_encoder()
+    stride = encoder.conv1.stride[0] * encoder.conv2.stride[0]
+    wanted = (model.config.num_mel_bins, stride * model.config.max_source_positions)
+    if features.ndim != 3 or features.shape[1:] != wanted:
+        raise DataError(
+            f"features have shape {features.shape}; this model takes (N, {wanted[0]} mels, {wanted[1]} frames)"
+        )
+
+
+def _is_multilingual(model: Any) -> bool:
+    config = model.generation_config
+    return bool(getattr(config, "lang_to_id", None)) and getattr(config, "is_multilingual", True)
+
+
+def _prompt(model: Any, language: str) -> list[int]:
+    """Return the ids a transcript starts with: start, language and task (multilingual only), no time stamps."""
+    config = model.generation_config
+    ids = [config.decoder_start_token_id]
+    if _is_multilingual(model):
+        known = {token.strip("<|>"): number for token, number in config.lang_to_id.items()}
+        if language not in known:
+            raise SpecError(f"this model does not know the language {language!r}{nearest(language, known)}")
+        ids += [known[language], config.task_to_id[_TASK]]
+    plain = getattr(config, "no_timestamps_token_id", None)
+    return ids if plain is None else [*ids, plain]
+
+
+def _limit(model: Any, prompt: int, decoding: Decoding) -> int:
+    """Return how many tokens may be generated; the model's positions hold the prompt too."""
+    room = int(model.config.max_target_positions) - prompt
+    if decoding.max_new_tokens is None:
+        return room
+    if decoding.max_new_tokens > room:
+        raise SpecError(
+            f"decoding.max_new_tokens = {decoding.max_new_tokens}: this model has room for {room} "
+            f"({model.config.max_target_positions} positions, {prompt} of them for the prompt)"
+        )
+    return decoding.max_new_tokens
+
+
+@contextmanager
+def _settled(model: Any, beams: int, limit: int) -> Iterator[None]:
+    """Swap in a generation config under which ``GenerationMixin.generate`` decodes each window exactly once.
+
+    That method, and not Whisper's own ``generate`` around it, which would decode a window again from its last time
+    stamp, fall back to sampling where a checkpoint's thresholds ask for it, and hide whether a text ended. A badly
+    pruned model does emit time stamps; its score must not depend on that machinery. On texts without time stamps the
+    two agree token by token. The config is swapped, not passed: transformers refills what is None in a passed one from
+    the model's own.
+    """
+    own = model.generation_config
+    config = copy.deepcopy(own)
+    settled = {
+        "num_beams": beams,
+        "max_new_tokens": limit,
+        "max_length": None,
+        "do_sample": False,
+        "use_cache": True,
+        "return_dict_in_generate": False,
+        "forced_decoder_ids": None,
+    }
+    for name, value in settled.items():
+        setattr(config, name, value)
+    model.generation_config = config
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
+def _ends(generated: np.ndarray, end: int | list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return per row the tokens up to and with the first end token (all where there is none), and whether there is one.
+
+    ``generated`` has shape ``(B, T)``; a row that ended early is padded, often with the end token itself.
+    """
+    import numpy as np
+
+    is_end = np.isin(generated, end)
+    ended = is_end.any(axis=1)
+    return np.where(ended, is_end.argmax(axis=1) + 1, generated.shape[1]).astype(np.int64), ended

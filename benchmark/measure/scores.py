@@ -1,0 +1,267 @@
+"""Error rates from transcripts: counts per utterance first, sums of counts after, a rate last.
+
+Scores are derived from the raw texts in the store, so another normaliser needs no model. A corpus rate is the sum of
+errors over the sum of reference lengths (micro-average); a mean of utterance rates appears nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.api import Normalizer, Unit
+from benchmark.errors import SpecError, StoreError
+from benchmark.measure import bootstrap
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.store.records import Record
+
+_KINDS = {"equal": 0, "substitute": 1, "delete": 2, "insert": 3}
+_UNSTATED = "decoding unknown"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Edit counts per utterance in one unit; all arrays have shape ``(N,)`` and type int64."""
+
+    hits: np.ndarray
+    substitutions: np.ndarray
+    deletions: np.ndarray
+    insertions: np.ndarray
+    lengths: np.ndarray
+    """Units in the reference: hits + substitutions + deletions."""
+
+    @property
+    def errors(self) -> np.ndarray:
+        """Substitutions + deletions + insertions per utterance."""
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def rate(self) -> float:
+        """Corpus error rate: all errors over all reference units; NaN when there is no reference unit."""
+        total = int(self.lengths.sum())
+        return float(self.errors.sum() / total) if total else float("nan")
+
+
+def counts(references: Sequence[str], hypotheses: Sequence[str], unit: Unit = "word") -> Counts:
+    """Align texts with jiwer, in one call, and count per utterance.
+
+    White space is collapsed first; a space between words is a character like any other (jiwer's convention). jiwer
+    refuses empty references, so they never reach it: with one, every unit of the hypothesis is an insertion.
+
+    Args:
+        references: normalised texts, length N.
+        hypotheses: normalised texts, length N, in the same order.
+        unit: ``word`` (between white space) or ``char``.
+
+    Raises:
+        ValueError: the lists differ in length.
+    """
+    import jiwer
+
+    if len(references) != len(hypotheses):
+        raise ValueError(f"{len(references)} references do not go with {len(hypotheses)} hypotheses")
+    refs, hyps = ([" ".join(text.split()) for text in texts] for texts in (references, hypotheses))
+    table = np.zeros((len(refs), len(_KINDS)), np.int64)
+    both = [index for index, (ref, hyp) in enumerate(zip(refs, hyps, strict=True)) if ref and hyp]
+    if both:
+        align = jiwer.process_words if unit == "word" else jiwer.process_characters
+        output = align([refs[index] for index in both], [hyps[index] for index in both])
+        # one row a run of equal operations: utterance, kind, length (an insertion spans no reference, so the larger)
+        runs = np.array(
+            [
+                (row, _KINDS[run.type], run.ref_end_idx - run.ref_start_idx, run.hyp_end_idx - run.hyp_start_idx)
+                for row, alignment in zip(both, output.alignments, strict=True)
+                for run in alignment
+            ]
+        )
+        cells = np.ravel_multi_index((runs[:, 0], runs[:, 1]), table.shape)
+        np.add.at(table.reshape(-1), cells, runs[:, 2:].max(axis=1))
+    for row in sorted(set(range(len(refs))) - set(both)):
+        table[row, _KINDS["delete"]] = _length(refs[row], unit)
+        table[row, _KINDS["insert"]] = _length(hyps[row], unit)
+    hits, substitutions, deletions, insertions = np.ascontiguousarray(table.T)
+    return Counts(hits, substitutions, deletions, insertions, hits + substitutions + deletions)
+
+
+def _length(text: str, unit: Unit) -> int:
+    return len(text.split()) if unit == "word" else len(text)
+
+
+# --- normalisation ------------------------------------------------------------------------------------------------
+
+
+class Normalised:
+    """A normaliser that meets each distinct text once: cells share their references, and many of their hypotheses."""
+
+    def __init__(self, normalizer: str | Normalizer) -> None:
+        from benchmark.registry import REGISTRY
+
+        found = REGISTRY.get("normalizer", normalizer) if isinstance(normalizer, str) else normalizer
+        self.normalizer: Normalizer = found
+        self._known: dict[str, str] = {}
+
+    def __call__(self, texts: Sequence[str], ids: Sequence[str]) -> list[str]:
+        """Return the normalised texts; ``ids`` name the utterances in an error.
+
+        Raises:
+            SpecError: the normaliser raised, or returned something that is no string.
+        """
+        for text, key in zip(texts, ids, strict=True):
+            if text not in self._known:
+                self._known[text] = self._one(text, key)
+        return [self._known[text] for text in texts]
+
+    def _one(self, text: str, key: str) -> str:
+        name = self.normalizer.name
+        try:
+            result = self.normalizer(text)
+        except Exception as error:  # a plug-in's fault, whatever it is, must name the plug-in and the text
+            raise SpecError(f"normalizer {name!r} failed on utterance {key}: {type(error).__name__}: {error}") from error
+        if not isinstance(result, str):
+            raise SpecError(f"normalizer {name!r} returned {type(result).__name__}, not str, on utterance {key}")
+        return result
+
+
+# --- records ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One (cell, split), scored: per-utterance counts in both units, and what the score was made with."""
+
+    cell: str
+    split: str
+    data_hash: str
+    ids: tuple[str, ...]
+    words: Counts
+    chars: Counts
+    empty_hypotheses: int
+    runaways: int
+    unit: Unit
+    signature: str
+
+    @property
+    def main(self) -> Counts:
+        """Counts in the normaliser's unit: what is ranked, and what has an interval."""
+        return self.words if self.unit == "word" else self.chars
+
+
+def scored(record: Record, split: str, normalised: Normalised) -> Scored:
+    """Score one split of a record.
+
+    Raises:
+        StoreError: the record has no such split, or its transcripts cannot be read.
+        SpecError: the normaliser fails.
+    """
+    table = record.transcripts(split)
+    ids = [str(key) for key in table["id"]]
+    references = normalised(table["reference"].tolist(), ids)
+    hypotheses = normalised(table["hypothesis"].tolist(), ids)
+    unit = normalised.normalizer.unit
+    return Scored(
+        cell=record.cell,
+        split=split,
+        data_hash=str(record.data["data"][split]["hash"]),
+        ids=tuple(ids),
+        words=counts(references, hypotheses, "word"),
+        chars=counts(references, hypotheses, "char"),
+        empty_hypotheses=sum(not text.strip() for text in hypotheses),
+        runaways=int(table["truncated"].sum()) if "truncated" in table else 0,
+        unit=unit,
+        signature=signature(normalised.normalizer, (record.data.get("decoding") or {}).get("signature", _UNSTATED)),
+    )
+
+
+def signature(normalizer: Normalizer, decoding: str) -> str:
+    """Return what a score carries, e.g. ``wer|hindi:1|word|greedy,max=44|prunebench:0.1.0``."""
+    from benchmark import __version__
+
+    metric = "wer" if normalizer.unit == "word" else "cer"
+    return "|".join((metric, normalizer.signature(), normalizer.unit, decoding, f"prunebench:{__version__}"))
+
+
+def score(
+    runs: Path | str, normalizer: str | Normalizer = "hindi", *, resamples: int = 10_000, seed: int = 0
+) -> pd.DataFrame:
+    """Score the newest result of every cell in a run folder; one row a (cell, split).
+
+    Columns: ``cell``, ``split``, ``utterances``, ``wer`` and ``cer`` (fractions), ``lo`` and ``hi`` (95 % bootstrap
+    interval over utterances of the rate in the normaliser's unit), ``substitutions``, ``deletions``, ``insertions``
+    and ``length`` (in that unit), ``empty_references`` and ``empty_reference_insertions`` (these are part of the rate),
+    ``empty_hypotheses``, ``runaways``, ``data_hash`` and ``signature``. Failed cells have no row.
+
+    Raises:
+        StoreError: not a run folder, or a record that cannot be used.
+        SpecError: no such normaliser, or it fails on a text.
+    """
+    import pandas as pd
+
+    from benchmark.store.records import latest
+
+    normalised = Normalised(normalizer)
+    rows = [
+        row_of(scored(record, split, normalised), resamples, seed)
+        for record in latest(runs)
+        if record.ok
+        for split in record.data["data"]
+    ]
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+_COLUMNS = (
+    "cell split utterances wer cer lo hi substitutions deletions insertions length empty_references "
+    "empty_reference_insertions empty_hypotheses runaways data_hash signature"
+).split()
+
+
+def row_of(result: Scored, resamples: int = 10_000, seed: int = 0) -> dict[str, Any]:
+    """Return the row of ``score`` for one scored split; intervals are NaN without a reference unit."""
+    main = result.main
+    empty = main.lengths == 0
+    lo = hi = float("nan")
+    if len(result.ids):
+        span = bootstrap.interval(main.errors, main.lengths, resamples, seed)
+        lo, hi = span.lo, span.hi
+    return {
+        "cell": result.cell,
+        "split": result.split,
+        "utterances": len(result.ids),
+        "wer": result.words.rate,
+        "cer": result.chars.rate,
+        "lo": lo,
+        "hi": hi,
+        "substitutions": int(main.substitutions.sum()),
+        "deletions": int(main.deletions.sum()),
+        "insertions": int(main.insertions.sum()),
+        "length": int(main.lengths.sum()),
+        "empty_references": int(empty.sum()),
+        "empty_reference_insertions": int(main.insertions[empty].sum()),
+        "empty_hypotheses": result.empty_hypotheses,
+        "runaways": result.runaways,
+        "data_hash": result.data_hash,
+        "signature": result.signature,
+    }
+
+
+def compare(a: Scored, b: Scored, resamples: int = 10_000, seed: int = 0) -> bootstrap.Paired:
+    """Return the paired difference of two cells on the same split: rate of A minus rate of B.
+
+    Raises:
+        StoreError: the two were made from different test data.
+        SpecError: their signatures differ, so their rates mean different things.
+    """
+    if a.data_hash != b.data_hash or a.ids != b.ids:
+        raise StoreError(
+            f"cells {a.cell} and {b.cell} were tested on different data (split {a.split!r} {a.data_hash}, "
+            f"split {b.split!r} {b.data_hash}) and cannot be paired; run both on the same corpus"
+        )
+    if a.signature != b.signature:
+        raise SpecError(f"cells {a.cell} and {b.cell} were scored differently: {a.signature} and {b.signature}")
+    return bootstrap.paired(a.main.errors, b.main.errors, a.main.lengths, resamples, seed)

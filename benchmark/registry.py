@@ -1,0 +1,130 @@
+"""The one door for plug-ins: built-in files, and installed packages with an entry point ``prunebench.plugins``.
+
+A plug-in is a module; importing it registers what is in it. A module that fails to import is remembered with its
+error (``failures``) and never takes the others down.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Literal, TypeVar, get_args
+
+from benchmark.errors import SpecError, nearest
+
+Kind = Literal["method", "normalizer", "corpus", "model", "report", "verb"]
+KINDS: tuple[str, ...] = get_args(Kind)
+ENTRY_POINT_GROUP = "prunebench.plugins"
+_HOMES: dict[str, tuple[str, ...]] = {
+    "method": ("methods",),
+    "normalizer": ("normalizers",),
+    "corpus": ("benchmark.corpora",),
+    "model": ("benchmark.whisper.models",),
+    "report": ("reports",),
+    "verb": ("benchmark.cli", "reports", "studies"),
+}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A plug-in that could not be loaded."""
+
+    source: str
+    error: str
+
+
+class Registry:
+    """Names to plug-ins, by kind; each home is imported once, on the first question about its kind."""
+
+    def __init__(self) -> None:
+        self._plugins: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+        self._owners: dict[tuple[str, str], str] = {}
+        self._loaded: set[str] = set()
+        self.failures: list[Failure] = []
+        self.outside: list[str] = []
+
+    def register(self, kind: str, name: str) -> Callable[[T], T]:
+        """Return a decorator that files its argument under ``kind`` and ``name``.
+
+        Raises:
+            SpecError: unknown kind, or the name has an owner already (both are named).
+        """
+        if kind not in self._plugins:
+            raise SpecError(f"unknown kind of plug-in {kind!r}{nearest(kind, KINDS)}")
+
+        def file(plugin: T) -> T:
+            owner = f"{getattr(plugin, '__module__', '?')}.{getattr(plugin, '__qualname__', plugin)}"
+            taken = self._owners.get((kind, name))
+            if taken is not None and taken != owner:
+                raise SpecError(f"{kind} {name!r} is claimed by both {taken} and {owner}; rename one of them")
+            self._owners[kind, name] = owner
+            self._plugins[kind][name] = plugin
+            if isinstance(plugin, type) and "name" not in vars(plugin):
+                plugin.name = name  # type: ignore[attr-defined]
+            return plugin
+
+        return file
+
+    def names(self, kind: str) -> list[str]:
+        """Return the sorted names of a kind."""
+        return sorted(self._of(kind))
+
+    def lookup(self, kind: str, name: str) -> Any:
+        """Return the plug-in itself (a class or function).
+
+        Raises:
+            SpecError: no such name; the nearest is suggested.
+        """
+        plugins = self._of(kind)
+        if name not in plugins:
+            raise SpecError(f"unknown {kind} {name!r}{nearest(name, plugins)}")
+        return plugins[name]
+
+    def get(self, kind: str, name: str, **options: Any) -> Any:
+        """Return an instance, its options checked by its typed config."""
+        return self.lookup(kind, name)(**options)
+
+    def owner(self, kind: str, name: str) -> str:
+        """Return the dotted name of the class or function that owns ``name``."""
+        self.lookup(kind, name)
+        return self._owners[kind, name]
+
+    def _of(self, kind: str) -> dict[str, Any]:
+        if kind not in self._plugins:
+            raise SpecError(f"unknown kind of plug-in {kind!r}{nearest(kind, KINDS)}")
+        for home in _HOMES[kind]:
+            if home not in self._loaded:
+                self._loaded.add(home)
+                self._load_home(home)
+        if "" not in self._loaded:
+            self._loaded.add("")
+            self._load_outside()
+        return self._plugins[kind]
+
+    def _load_home(self, home: str) -> None:
+        package = self._try(home)
+        if package is None:
+            return
+        for module in pkgutil.iter_modules(package.__path__, prefix=f"{home}."):
+            if not module.name.rpartition(".")[2].startswith("_"):
+                self._try(module.name)
+
+    def _load_outside(self) -> None:
+        for point in entry_points(group=ENTRY_POINT_GROUP):
+            self.outside.append(f"{point.name} ({point.value})")
+            self._try(point.value)
+
+    def _try(self, module: str) -> Any:
+        try:
+            return importlib.import_module(module)
+        except Exception as error:  # a broken plug-in is reported by `doctor`, and must not hide the healthy ones
+            self.failures.append(Failure(module, f"{type(error).__name__}: {error}"))
+            return None
+
+
+REGISTRY = Registry()

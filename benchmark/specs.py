@@ -1,0 +1,165 @@
+"""Typed specs: what a leaderboard asks for, the cells it unfolds into, and their ids. No torch import.
+
+A cell's id is a SHA-256 over its meaning: model and revision, method and its non-default options, budget, training
+recipe, decoding, corpus and its version, seed. Paths, devices, worker counts and normalisers are not in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, field_validator
+
+from benchmark.api import Budget, BudgetKind, Frozen
+from benchmark.measure.decoding import Decoding
+
+IDENTITY_VERSION = 1
+"""Part of every hash: raised when the meaning of a spec changes, so that old records are never taken for new ones."""
+
+
+class Training(Frozen):
+    """The recipe every cell of a leaderboard shares: T optimiser steps and how each is made."""
+
+    steps: int = Field(default=120, ge=1, description="optimiser steps on the path of every cell (T)")
+    batch: int = Field(default=16, ge=1, description="utterances a step")
+    learning_rate: float = Field(default=2e-4, gt=0, lt=1, description="peak rate of each Fit")
+    warmup: float = Field(default=0.1, ge=0, lt=1, description="share of each Fit that warms up")
+    decay: Literal["linear", "cosine"] = "linear"
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
+    precision: Literal["fp32", "bf16"] = "fp32"
+    utterances: int | None = Field(default=None, ge=1, description="size of the training pool; all when absent")
+
+
+class ModelSpec(Frozen):
+    """A model plug-in and its options."""
+
+    name: str = "nano-hi"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class CorpusSpec(Frozen):
+    """A corpus plug-in, its options, and how many utterances of each evaluation split are used (null: all)."""
+
+    name: str = "synthetic-hi"
+    options: dict[str, Any] = Field(default_factory=dict)
+    train: str = "train"
+    evaluate: dict[str, int | None] = Field(default_factory=lambda: {"test": 300})
+
+
+class MethodSpec(Frozen):
+    """A method plug-in and its options."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Row(Frozen):
+    """One line of the grid: methods that are held to the same kind of budget at the same kept fractions."""
+
+    methods: list[MethodSpec] = Field(min_length=1)
+    budget: BudgetKind = "none"
+    keep: list[float] = Field(default_factory=list)
+    tolerance: float = Field(default=0.005, gt=0, lt=1)
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _names_are_methods(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            return [{"name": item} if isinstance(item, str) else item for item in value]
+        return value
+
+    @field_validator("keep")
+    @classmethod
+    def _keep_in_range(cls, value: list[float]) -> list[float]:
+        for keep in value:
+            if not 0 < keep <= 1:
+                raise ValueError(f"a kept fraction lies above 0 and at most 1, not {keep:g}")
+        return value
+
+    def budgets(self) -> list[Budget]:
+        """Return the budgets of this line: one per kept fraction, or the one of kind ``none``."""
+        if self.budget == "none":
+            return [Budget()]
+        return [Budget(kind=self.budget, keep=keep, tolerance=self.tolerance) for keep in self.keep]
+
+
+class ProfileSpec(Frozen):
+    """How much is timed after the cells."""
+
+    utterances: int = Field(default=32, ge=1)
+    batch: int = Field(default=8, ge=1)
+    repeats: int = Field(default=5, ge=3)
+    seconds: float = Field(default=2.0, gt=0, description="time to spend on one artefact, after 3 repeats")
+
+
+class Leaderboard(Frozen):
+    """A whole leaderboard: everything that ``prunebench run`` needs."""
+
+    name: str = "leaderboard"
+    model: ModelSpec = ModelSpec()
+    corpus: CorpusSpec = CorpusSpec()
+    grid: list[Row] = Field(min_length=1)
+    seeds: list[int] = Field(default=[0], min_length=1)
+    training: Training = Training()
+    decoding: Decoding = Decoding()
+    normalizer: str = "hindi"
+    profile: ProfileSpec | None = ProfileSpec()
+    keep_artefacts: Literal["all", "none"] = "all"
+
+
+class Cell(Frozen):
+    """One attempt's worth of meaning. ``training`` is absent where the method's program trains nothing."""
+
+    model: dict[str, Any]
+    corpus: dict[str, Any]
+    method: MethodSpec
+    budget: Budget
+    training: Training | None
+    decoding: dict[str, Any]
+    seed: int
+
+    @property
+    def id(self) -> str:
+        """16 hex digits of SHA-256 over the canonical form."""
+        return digest(self.identity())[:16]
+
+    def identity(self) -> dict[str, Any]:
+        """The canonical form that is hashed and written as ``spec.json``."""
+        return {
+            "identity": IDENTITY_VERSION,
+            "model": self.model,
+            "corpus": self.corpus,
+            "method": self.method.model_dump(),
+            "budget": self.budget.model_dump(),
+            "training": self.training.model_dump() if self.training else None,
+            "decoding": self.decoding,
+            "seed": self.seed,
+        }
+
+
+def canonical(value: Any) -> Any:
+    """Return plain JSON data; a frozen model becomes its class name and its non-default fields.
+
+    Leaving defaults out lets a step gain a field later without a change of every hash (open_lth, desc.py).
+    """
+    if isinstance(value, BaseModel):
+        fields = {
+            name: canonical(getattr(value, name))
+            for name, info in type(value).model_fields.items()
+            if getattr(value, name) != info.get_default(call_default_factory=True)
+        }
+        return {"is": type(value).__name__, **fields}
+    if isinstance(value, dict):
+        return {str(key): canonical(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [canonical(item) for item in value]
+    return value
+
+
+def digest(value: Any) -> str:
+    """Return SHA-256 (hex) of the canonical JSON of ``value``."""
+    text = json.dumps(canonical(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,206 @@
+"""Many records as one pandas table: one row a cell, failed cells among them.
+
+| columns | meaning |
+|---|---|
+| cell, attempt, status, error, finished, seconds | whose row it is; `error` is empty for a result |
+| block, kind, keep, reached, denominator, tolerance | the budget: `block` says where ranks are comparable (see BLOCKS) |
+| model, revision, method, label, options, seed, corpus, corpus_version, language | what was asked; `label` is method[options] |
+| setting, recipe | short hashes: model, corpus and decoding; training (empty where nothing is trained) |
+| steps, utterances, tokens, calibration_passes, train_seconds | what training really cost |
+| prunable, prunable_nonzero, prunable_stored | prunable weights: all, not exactly zero, as saved |
+| params_dense, params_nominal, params_stored, bytes | the whole model: dense, non-zero, as saved; file size |
+| macs_encoder, macs_cross_kv, macs_decoder_token, macs_position, macs_backend | executed multiply-adds, three parts |
+| macs_first_token | encoder + cross-attention keys and values + one decoder token: a window up to its first word |
+| batch, rtfx, rtfx_lo, rtfx_hi, speedup, encoder_ms, device | timing record on one device; `speedup` is against dense |
+| trained_on, threads, commit, decoding | where and how it was computed |
+| <split>_hash, <split>_utterances | the data that was really used; a dash in a split's name becomes `_` |
+| <split>_wer, _wer_lo, _wer_hi, _wer_delta, _wer_delta_lo, _wer_delta_hi | with a normaliser: see ``benchmark.store.scoring`` |
+| <split>_cer..., <split>_empty, <split>_runaway, rank | the same; fractions, not per cent |
+
+``frame.attrs`` holds what is said once: normalizer, signature, metric, splits, device, devices, data, problems.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.store.records import Record, records
+from benchmark.store.timings import timings as read_timings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BLOCKS = {"none": "reference", "prunable_nominal": "mask", "prunable_stored": "stored"}
+"""Kind of budget to block; any other kind is a block of its own, for another denominator is another race."""
+
+_COUNTS = (
+    *("prunable", "prunable_nonzero", "prunable_stored"),
+    *("params_dense", "params_nominal", "params_stored", "bytes", "bytes_dense"),
+)
+_FROM_RECORD: dict[str, tuple[str, str]] = {
+    "status": ("status", "str"),
+    "finished": ("finished", "str"),
+    "seconds": ("seconds", "float64"),
+    "kind": ("spec.budget.kind", "str"),
+    "keep": ("spec.budget.keep", "float64"),
+    "reached": ("budget.reached", "float64"),
+    "denominator": ("budget.denominator", "Int64"),
+    "tolerance": ("spec.budget.tolerance", "float64"),
+    "model": ("spec.model.name", "str"),
+    "revision": ("spec.model.revision", "str"),
+    "method": ("spec.method.name", "str"),
+    "seed": ("spec.seed", "Int64"),
+    "corpus": ("spec.corpus.name", "str"),
+    "corpus_version": ("spec.corpus.version", "str"),
+    "language": ("spec.corpus.language", "str"),
+    "steps": ("training.steps", "Int64"),
+    "utterances": ("training.utterances", "Int64"),
+    "tokens": ("training.tokens", "Int64"),
+    "calibration_passes": ("training.calibration_passes", "Int64"),
+    "train_seconds": ("training.seconds", "float64"),
+    **{name: (f"counts.{name}", "Int64") for name in _COUNTS},
+    "macs_encoder": ("counts.macs.encoder", "Int64"),
+    "macs_cross_kv": ("counts.macs.cross_kv", "Int64"),
+    "macs_decoder_token": ("counts.macs.decoder_token", "Int64"),
+    "macs_position": ("counts.macs.position", "Int64"),
+    "macs_backend": ("counts.macs.backend", "str"),
+    "decoding": ("decoding.signature", "str"),
+    "trained_on": ("environment.device", "str"),
+    "threads": ("environment.threads", "Int64"),
+    "commit": ("environment.commit", "str"),
+}
+_FROM_TIMING = ("batch", "rtfx", "rtfx_lo", "rtfx_hi", "speedup", "encoder_ms")
+
+
+def frame(
+    runs: Path | str | Sequence[Path | str],
+    normalizer: Any = None,
+    timings: bool = True,
+    *,
+    device: str | None = None,
+    cells: Collection[str] | None = None,
+    problems: list[str] | None = None,
+) -> pd.DataFrame:
+    """Return one row a cell, from one run folder or several.
+
+    Args:
+        runs: run folders; of a cell with several attempts the newest result counts, else the newest failure.
+        normalizer: a normaliser or its name; with it, scores, intervals, differences to dense and ranks are added.
+        timings: join the timing records of one device.
+        device: its key; by default the device that timed most of the cells (the newest of equals).
+        cells: keep only these ids, e.g. those of one spec.
+        problems: where given, records that cannot be used are left out and named here instead of raised.
+
+    Raises:
+        StoreError: a folder or record that cannot be used, or cells to be paired that saw different test data.
+    """
+    import pandas as pd
+
+    folders = [runs] if isinstance(runs, (str, Path)) else list(runs)
+    chosen = _newest([record for folder in folders for record in records(folder, problems)], cells)
+    splits = _splits(chosen)
+    table = pd.DataFrame([_row(record) for record in chosen], columns=_columns(splits))
+    table = table.astype({name: kind for name, (_, kind) in _FROM_RECORD.items() if kind != "str"})
+    table = table.astype({f"{column(split)}_utterances": "Int64" for split in splits})
+    table["macs_first_token"] = table["macs_encoder"] + table["macs_cross_kv"] + table["macs_decoder_token"]
+    found = [timing for folder in folders for timing in read_timings(folder)] if timings else []
+    table, devices = _with_timings(table, found, device)
+    table.attrs |= {
+        "splits": splits,
+        "data": {split: sorted(set(table[f"{column(split)}_hash"].dropna())) for split in splits},
+        "device": device or (devices[0] if devices else None),
+        "devices": devices,
+        "problems": list(problems or ()),
+    }
+    if normalizer is not None:
+        from benchmark.store.scoring import add_scores
+
+        table = add_scores(table, {record.cell: record for record in chosen}, normalizer)
+    return table
+
+
+def column(split: str) -> str:
+    """Return the prefix of a split's columns: a name that pandas' ``query`` and spreadsheets can use."""
+    return split.replace("-", "_")
+
+
+def short_hash(value: Any) -> str:
+    """Return eight hex digits that stand for JSON data; empty for None."""
+    if value is None:
+        return ""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def label(method: str, options: Mapping[str, Any]) -> str:
+    """Return e.g. ``imp[rounds=3]``: the method's name with the options that were set."""
+    listed = ",".join(f"{key}={value}" for key, value in sorted(options.items()))
+    return f"{method}[{listed}]" if listed else method
+
+
+def _newest(found: list[Record], cells: Collection[str] | None) -> list[Record]:
+    wanted = sorted((r for r in found if cells is None or r.cell in cells), key=lambda r: r.cell)
+    return [max(group, key=lambda r: (r.ok, r.attempt)) for _, group in groupby(wanted, key=lambda r: r.cell)]
+
+
+def _splits(chosen: list[Record]) -> list[str]:
+    """Return the evaluation splits in order of first appearance (``test`` first, as the harness writes it)."""
+    found = dict.fromkeys(split for record in chosen for split in record.data.get("data") or {})
+    return sorted(found, key=lambda split: (split != "test", split))
+
+
+def _columns(splits: list[str]) -> list[str]:
+    first = ["cell", "attempt", "error", "block", "label", "options", "setting", "recipe", *_FROM_RECORD]
+    return first + [f"{column(split)}_{what}" for split in splits for what in ("hash", "utterances")]
+
+
+def _row(record: Record) -> dict[str, Any]:
+    data, spec = record.data, record.data["spec"]
+    options = _dig(data, "spec.method.options") or {}
+    kind = _dig(data, "spec.budget.kind") or "none"
+    row: dict[str, Any] = {
+        "cell": record.cell,
+        "attempt": record.attempt,
+        "error": record.error,
+        "block": BLOCKS.get(kind, kind),
+        "label": label(str(_dig(data, "spec.method.name")), options),
+        "options": json.dumps(options, sort_keys=True, ensure_ascii=False),
+        "setting": short_hash([spec.get(part) for part in ("model", "corpus", "decoding")]),
+        "recipe": short_hash(spec.get("training")),
+    }
+    row |= {name: _dig(data, path) for name, (path, _) in _FROM_RECORD.items()}
+    for split, about in (data.get("data") or {}).items():
+        row[f"{column(split)}_hash"] = about.get("hash")
+        row[f"{column(split)}_utterances"] = about.get("utterances")
+    return row
+
+
+def _dig(data: Any, path: str) -> Any:
+    """Follow a dotted path into nested objects; None where a part is absent (a failed record lacks some)."""
+    for part in path.split("."):
+        data = data.get(part) if isinstance(data, Mapping) else None
+    return data
+
+
+def _with_timings(
+    table: pd.DataFrame, found: list[dict[str, Any]], device: str | None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Join, by cell and attempt, the newest timing on one device; also return all devices, the fullest first.
+
+    Numbers of two devices never share a column.
+    """
+    import pandas as pd
+
+    rows = [row | {"device": one["device"], "stamp": one.get("stamp", "")} for one in found for row in one["rows"]]
+    wanted = ["cell", "attempt", "device", "stamp", *_FROM_TIMING]
+    timed = pd.DataFrame(rows, columns=None if rows else wanted).reindex(columns=wanted)
+    timed = timed.astype(dict.fromkeys(_FROM_TIMING, "float64")).merge(table[["cell", "attempt"]])
+    per_device = timed.groupby("device").agg(cells=("cell", "nunique"), newest=("stamp", "max"))
+    devices = per_device.sort_values(["cells", "newest"], ascending=False).index.tolist()
+    chosen = timed[timed["device"] == (device or (devices[0] if devices else None))].sort_values("stamp")
+    newest = chosen.drop_duplicates(["cell", "attempt"], keep="last").drop(columns="stamp")
+    return table.merge(newest, on=["cell", "attempt"], how="left"), devices

@@ -1,0 +1,305 @@
+"""The record on disk: what one attempt at a cell produced, written once and never changed.
+
+Every function takes the *run folder*, which is the one that holds the marker ``prunebench.json``::
+
+    <run>/prunebench.json                      marker: {"format": 1, ...}
+    <run>/runs/<cell>/<attempt>/spec.json      what was asked
+                                plan.safetensors, model.safetensors, transcripts-<corpus>-<lang>-<split>.parquet
+                                record.json    written last: the commit mark (no mark, no result)
+    <run>/timings/<device>/<stamp>-<hex>.json  timing records, see ``benchmark.store.timings``
+
+The name of an attempt is a UTC time stamp and six random hex digits, so the union of two machines' folders never
+collides and the newest attempt is the last by name.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import secrets
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from benchmark.errors import StoreError
+from benchmark.store.files import sync, to_json, write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+MARKER = "prunebench.json"
+RECORD = "record.json"
+SPEC = "spec.json"
+PLAN = "plan.safetensors"
+MODEL = "model.safetensors"
+_ALWAYS = ("cell", "attempt", "status", "spec")
+_WHEN_OK = ("plan", "counts", "budget", "data")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One committed attempt; ``data`` is the content of ``record.json`` and ``path`` the attempt's folder."""
+
+    cell: str
+    attempt: str
+    path: Path
+    data: dict[str, Any]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the attempt produced a result (a failure is a record too, and never a result)."""
+        return bool(self.data["status"] == "ok")
+
+    @property
+    def error(self) -> str:
+        """``Type: message`` of a failed attempt, else the empty string."""
+        error = self.data.get("error") or {}
+        return "" if self.ok else f"{error.get('type', 'Error')}: {error.get('message', 'no message')}"
+
+    def transcripts(self, split: str) -> pd.DataFrame:
+        """Return the raw transcripts of a split, one row an utterance (at least id, reference, hypothesis).
+
+        Raises:
+            StoreError: the record has no such split, or its file is missing or broken.
+        """
+        import pandas as pd
+
+        known = self.data.get("data") or {}
+        if split not in known:
+            raise StoreError(f"{self.path}: no transcripts of split {split!r}; it has: {', '.join(known) or 'none'}")
+        path = self.path / known[split]["transcripts"]
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError) as error:  # pyarrow's errors for broken files are both of the two
+            raise StoreError(f"{path}: cannot read transcripts ({_short(error)}); {_WAY_OUT}") from error
+
+
+_WAY_OUT = "remove that attempt's folder and run again to make it anew"
+
+
+class Attempt:
+    """A folder that is being filled; it counts for nothing until ``commit``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.cell = path.parent.name
+        self.name = path.name
+
+    @classmethod
+    def create(cls, run: Path, cell: str, spec: Mapping[str, Any]) -> Attempt:
+        """Make a new attempt's folder in a run folder and write ``spec.json``.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        path = run / "runs" / cell / new_stamp()
+        try:
+            path.mkdir(parents=True)
+            write_atomically(path / SPEC, to_json(spec))
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return cls(path)
+
+    def write_transcripts(
+        self, corpus: str, language: str, split: str, columns: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
+    ) -> str:
+        """Write one split's transcripts (columns, or one mapping an utterance) and return the file's name.
+
+        Raises:
+            StoreError: ``id``, ``reference`` or ``hypothesis`` is missing, or the file cannot be written.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.table(dict(columns)) if isinstance(columns, Mapping) else pa.Table.from_pylist(list(columns))
+        missing = {"id", "reference", "hypothesis"} - set(table.column_names)
+        if missing:
+            raise StoreError(f"{self.path}: transcripts of {split!r} lack the column {min(missing)!r}")
+        name = transcripts_name(corpus, language, split)
+        try:
+            pq.write_table(table, self.path / name, compression="zstd")
+        except OSError as error:
+            raise _unwritable(self.path / name, error) from error
+        return name
+
+    def commit(self, data: Mapping[str, Any]) -> Record:
+        """Write ``record.json``, last of all; ``format``, ``cell`` and ``attempt`` are filled in.
+
+        Raises:
+            StoreError: the record is incomplete, was committed before, or cannot be written.
+        """
+        filled: dict[str, Any] = json.loads(
+            to_json({**data, "format": FORMAT, "cell": self.cell, "attempt": self.name})
+        )
+        filled.setdefault("finished", dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))
+        _check(filled, self.path / RECORD)
+        if (self.path / RECORD).exists():
+            raise StoreError(f"{self.path / RECORD} is there already; an attempt is committed once")
+        try:
+            for file in self.path.rglob("*"):  # what the mark vouches for must be on disk before the mark is
+                sync(file)
+            write_atomically(self.path / RECORD, to_json(filled))
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        return Record(self.cell, self.name, self.path, filled)
+
+    def discard(self) -> None:
+        """Remove the folder of an attempt that was given up; a committed one stays."""
+        if not (self.path / RECORD).exists():
+            shutil.rmtree(self.path)
+
+
+def new_stamp() -> str:
+    """Return a name that sorts by time and is unique across machines, e.g. ``20261124T101500.123456Z-9f86d0``."""
+    return f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(3)}"
+
+
+def transcripts_name(corpus: str, language: str, split: str) -> str:
+    """Return the file name of a split's transcripts; a slash in a hub name cannot leave the folder."""
+    return f"transcripts-{quote(corpus, safe='')}-{quote(language, safe='')}-{quote(split, safe='')}.parquet"
+
+
+# --- the run folder -----------------------------------------------------------------------------------------------
+
+
+def open_run(path: Path | str, create: bool = False) -> Path:
+    """Return the run folder at ``path``; with ``create`` make it (or go on in it) and check that it is writable.
+
+    Raises:
+        StoreError: not a run folder, from a newer version, not writable, or a folder with other things in it.
+    """
+    folder = Path(path)
+    try:
+        if create:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()  # only writing tells: root's rights end at a read-only disk
+        names = {entry.name for entry in folder.iterdir()}
+    except FileNotFoundError as error:
+        raise StoreError(f"{folder}: no such folder; give the folder that a run was written to") from error
+    except OSError as error:
+        raise _unwritable(folder, error) if create else StoreError(f"{folder}: {_short(error)}") from error
+    if MARKER in names:
+        check_format(read_json(folder / MARKER, "restore it from the run's other copy"), folder / MARKER)
+        return folder
+    if not create:
+        raise StoreError(f"{folder} is not a run folder (it has no {MARKER}); give the folder a run was written to")
+    if any(not name.startswith(f".{MARKER}.") for name in names):  # such a name is another process, opening it too
+        raise StoreError(f"{folder} has other things in it and is not a run folder; give a new or an empty folder")
+    marker = {"format": FORMAT, "what": "prunebench run folder", "created": dt.datetime.now(dt.UTC).isoformat()}
+    try:
+        write_atomically(folder / MARKER, to_json(marker))
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return folder
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def read_record(path: Path) -> Record:
+    """Read and check one ``record.json`` (or the attempt's folder that holds it).
+
+    Raises:
+        StoreError: unreadable, cut off, incomplete, misplaced, or from a newer version.
+    """
+    path = path / RECORD if path.is_dir() else path
+    data = read_json(path, _WAY_OUT)
+    check_format(data, path)
+    _check(data, path)
+    cell, attempt = path.parent.parent.name, path.parent.name
+    if (data["cell"], data["attempt"]) != (cell, attempt):
+        raise StoreError(
+            f"{path}: the record says it is {data['cell']}/{data['attempt']}; move the folder back to its place"
+        )
+    return Record(cell, attempt, path.parent, data)
+
+
+def records(run: Path | str, problems: list[str] | None = None) -> list[Record]:
+    """Return all committed attempts of a run folder, by cell and then by time.
+
+    A record that cannot be used raises; where ``problems`` is given, its one-line error is appended there instead,
+    and the record is left out.
+
+    Raises:
+        StoreError: not a run folder, or (without ``problems``) a record that cannot be used.
+    """
+    return _scan(open_run(run) / "runs", "*/*/" + RECORD, problems)
+
+
+def latest(run: Path | str, problems: list[str] | None = None) -> list[Record]:
+    """Return one record a cell: its newest result, or its newest failure where there is no result."""
+    by_cell = groupby(records(run, problems), key=lambda record: record.cell)
+    return [max(group, key=lambda record: (record.ok, record.attempt)) for _, group in by_cell]
+
+
+def finished(run: Path | str, cell: str) -> Record | None:
+    """Return the newest result of a cell; None when there is none (a failure is never served as a result)."""
+    results = [record for record in _scan(Path(run) / "runs" / cell, "*/" + RECORD, None) if record.ok]
+    return results[-1] if results else None
+
+
+def _scan(folder: Path, pattern: str, problems: list[str] | None) -> list[Record]:
+    found: list[Record] = []
+    for path in sorted(folder.glob(pattern)):
+        try:
+            found.append(read_record(path))
+        except StoreError as error:
+            if problems is None:
+                raise
+            problems.append(str(error))
+    return found
+
+
+def read_json(path: Path, way_out: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        StoreError: the file cannot be read, was cut off, or holds something else; ``way_out`` ends the line.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({_short(error)}); {way_out}") from error
+    except ValueError as error:
+        raise StoreError(f"{path}: not whole JSON ({_short(error)}), cut off or edited; {way_out}") from error
+    if not isinstance(data, dict):
+        raise StoreError(f"{path}: holds a {type(data).__name__} where an object is expected; {way_out}")
+    return data
+
+
+def check_format(data: Mapping[str, Any], path: Path) -> None:
+    """Refuse what a newer version wrote.
+
+    Raises:
+        StoreError: no format, or one above ``FORMAT``.
+    """
+    found = data.get("format")
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise StoreError(f"{path}: has no format number; {_WAY_OUT}")
+    if found > FORMAT:
+        raise StoreError(f"{path}: format {found} is newer than this prunebench reads ({FORMAT}); update prunebench")
+
+
+def _check(data: Mapping[str, Any], path: Path) -> None:
+    if data.get("status") not in (None, "ok", "failed"):
+        raise StoreError(f"{path}: status {data['status']!r} is neither 'ok' nor 'failed'; {_WAY_OUT}")
+    needed = _ALWAYS + (_WHEN_OK if data.get("status") == "ok" else ("error",))
+    missing = [key for key in needed if data.get(key) is None]
+    if missing:
+        raise StoreError(f"{path}: lacks {', '.join(map(repr, missing))}; {_WAY_OUT}")
+
+
+def _unwritable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path}: cannot be written ({_short(error)}); give a folder you may write to, with free space")
+
+
+def _short(error: Exception) -> str:
+    """Return an exception as one line."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text.splitlines()[0] if text else type(error).__name__

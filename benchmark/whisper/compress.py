@@ -1,0 +1,57 @@
+"""One-shot compression without training data, for a notebook: model in, smaller model out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmark.api import Budget, Fit, Method, Prune, Rule
+from benchmark.errors import SpecError
+from benchmark.registry import REGISTRY
+from benchmark.whisper.plan import Plan
+from benchmark.whisper.structure import Structure
+from benchmark.whisper.surgery import shrink
+from benchmark.whisper.view import View
+
+if TYPE_CHECKING:
+    from transformers import WhisperForConditionalGeneration
+
+
+def compress(
+    model: WhisperForConditionalGeneration, method: str, keep: float, *, seed: int = 0, **config: Any
+) -> WhisperForConditionalGeneration:
+    """Return a new, physically smaller model with about ``keep`` of the prunable weights stored.
+
+    ``method`` is the name of a method that needs no training to decide (``l1_group``, ``random_structured``), and
+    ``config`` its options. Nothing is trained; fine-tune the result as you would any Whisper. ``model`` is not changed.
+
+    Raises:
+        SpecError: the model is no Whisper, or the method is unknown, wants training, or cannot meet a stored budget.
+        BudgetMissedError: the method did not reach ``keep`` within the tolerance.
+    """
+    from benchmark.pruning.budgets import check_budget
+
+    structure = Structure.of(model)
+    budget = Budget.parse({"kind": "prunable_stored", "keep": keep}, where="compress")
+    rule = _single_rule(REGISTRY.get("method", method, **config), method, budget)
+    plan = rule.decide(View(model, structure, Plan(), seed))
+    plan.validate(structure)
+    removable = [structure.group(key).weights for key in plan.kept]
+    check_budget(plan, structure, budget, min(removable, default=1))
+    return shrink(model, plan)
+
+
+def _single_rule(method: Method, name: str, budget: Budget) -> Rule:
+    """Return the rule of the only Prune in the method's program."""
+    if budget.kind not in method.budgets:
+        held = ", ".join(sorted(method.budgets))
+        raise SpecError(
+            f"method {name!r} stores nothing less by itself (budgets: {held}); compress needs {budget.kind!r}"
+        )
+    # Two steps are the fewest a program can be written for; none of them is trained here.
+    steps = list(method.program(budget, total_steps=2))
+    if any(isinstance(step, Fit) and step.penalty is not None for step in steps):
+        raise SpecError(f"method {name!r} trains with a penalty before it prunes; use `prunebench run` for it")
+    rules = [step.rule for step in steps if isinstance(step, Prune)]
+    if len(rules) != 1:
+        raise SpecError(f"method {name!r} prunes {len(rules)} times; compress takes methods that prune exactly once")
+    return rules[0]

@@ -1,0 +1,261 @@
+"""A plan: what is left of a model, as kept members per structural group and a bit mask per matrix.
+
+All indices are those of the dense model, so plans compose by intersection, in any order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from benchmark.errors import SpecError, StoreError
+from benchmark.whisper.structure import Matrix, Structure
+
+FORMAT = 1
+_KIND = "prunebench-plan"
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is kept, in indices of the dense model. Immutable; tensors are held on the CPU and must not be written to.
+
+    On creation, index lists are sorted and freed of duplicates, and masks without a single pruned weight are dropped.
+    """
+
+    kept: Mapping[str, Tensor] = field(default_factory=dict)
+    """Group key to int64 indices of the members kept, shape ``(members,)``; an absent group keeps all."""
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
+    """Matrix name to a bool mask of the matrix's dense shape, True where kept; an absent matrix keeps all."""
+
+    def __post_init__(self) -> None:
+        kept = {key: _indices(key, value) for key, value in self.kept.items()}
+        masks = {name: _bits(name, value) for name, value in self.masks.items()}
+        object.__setattr__(self, "kept", kept)
+        object.__setattr__(self, "masks", {name: mask for name, mask in masks.items() if not mask.all()})
+
+    # --- composition ------------------------------------------------------------------------------------------------
+
+    def then(self, later: Plan) -> Plan:
+        """Return the plan that keeps what both keep.
+
+        Raises:
+            SpecError: the two hold masks of different shapes for one matrix.
+        """
+        kept = dict(self.kept)
+        for key, indices in later.kept.items():
+            kept[key] = kept[key][torch.isin(kept[key], indices)] if key in kept else indices
+        masks = dict(self.masks)
+        for name, mask in later.masks.items():
+            if name in masks and masks[name].shape != mask.shape:
+                raise SpecError(
+                    f"plans of different models: {name} is {_shape(masks[name])} in one and {_shape(mask)} in the other"
+                )
+            masks[name] = masks[name] & mask if name in masks else mask
+        return Plan(kept, masks)
+
+    def canonical(self, structure: Structure) -> Plan:
+        """Return an equal-meaning plan in its one form: no full kept lists, no mask bits inside removed members.
+
+        Only the structure knows how many members a group has, so ``digest`` alone cannot see that a list is full.
+        """
+        kept = {key: value for key, value in self.kept.items() if len(value) < structure.group(key).count}
+        masks = {}
+        for name, mask in self.masks.items():
+            matrix = structure.matrix(name)
+            masks[name] = mask | ~_alive(matrix, kept[matrix.group]) if matrix.group in kept else mask
+        return Plan(kept, masks)
+
+    # --- what it says about one matrix, and about the whole ---------------------------------------------------------
+
+    def mask(self, matrix: Matrix) -> Tensor:
+        """Return a fresh bool mask of the matrix's dense shape, True where neither way of pruning removes a weight."""
+        mask = self.masks.get(matrix.name)
+        mask = torch.ones(matrix.shape, dtype=torch.bool) if mask is None else mask.clone()
+        if matrix.group in self.kept:
+            mask &= _alive(matrix, self.kept[matrix.group])
+        return mask
+
+    def nonzero(self, structure: Structure) -> int:
+        """Return the prunable weights that are kept, counting every removal."""
+        return sum(
+            int(self.mask(matrix).count_nonzero()) if matrix.name in self.masks else self._stored(matrix)
+            for matrix in structure.matrices
+        )
+
+    def stored(self, structure: Structure) -> int:
+        """Return the prunable weights that are saved after surgery: only whole members count as removed."""
+        return sum(self._stored(matrix) for matrix in structure.matrices)
+
+    def density(self, structure: Structure) -> float:
+        """Return the nominal kept fraction of the prunable weights."""
+        return self.nonzero(structure) / structure.prunable
+
+    def stored_density(self, structure: Structure) -> float:
+        """Return the stored kept fraction of the prunable weights."""
+        return self.stored(structure) / structure.prunable
+
+    def _stored(self, matrix: Matrix) -> int:
+        if matrix.group not in self.kept:
+            return matrix.size
+        return len(self.kept[matrix.group]) * matrix.width * matrix.shape[1 - matrix.axis]
+
+    def validate(self, structure: Structure) -> None:
+        """Check that this is a plan of that model and leaves at least one member in every group.
+
+        Raises:
+            SpecError: an unknown group or matrix, a mask of another shape, an index out of range, or an empty group.
+        """
+        for key, indices in self.kept.items():
+            group = structure.group(key)
+            if len(indices) == 0:
+                raise SpecError(f"plan removes all of {key}; keep at least one {group.kind.replace('_', ' ')}")
+            if int(indices[0]) < 0 or int(indices[-1]) >= group.count:
+                wrong = int(indices[0]) if int(indices[0]) < 0 else int(indices[-1])
+                raise SpecError(f"plan of another model: {key} has members 0 to {group.count - 1}, not {wrong}")
+        for name, mask in self.masks.items():
+            matrix = structure.matrix(name)
+            if tuple(mask.shape) != matrix.shape:
+                shape = "x".join(map(str, matrix.shape))
+                raise SpecError(f"plan of another model: {name} is {shape} here and {_shape(mask)} in the plan")
+
+    # --- identity ---------------------------------------------------------------------------------------------------
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the content in hex; independent of the order of keys (see also ``canonical``)."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        digest = hashlib.sha256()
+        for part in self._parts():
+            digest.update(len(part).to_bytes(8, "little"))
+            digest.update(part)
+        return digest.hexdigest()
+
+    def _parts(self) -> Iterator[bytes]:
+        for key in sorted(self.kept):
+            yield b"kept"
+            yield key.encode()
+            yield self.kept[key].numpy().astype("<i8").tobytes()
+        for name in sorted(self.masks):
+            yield b"mask"
+            yield name.encode()
+            yield _shape(self.masks[name]).encode()
+            yield np.packbits(self.masks[name].numpy()).tobytes()
+
+    def __eq__(self, other: object) -> bool:
+        return self.digest() == other.digest() if isinstance(other, Plan) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.digest())
+
+    # --- disk -------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a safetensors file, whole or not at all: indices as they are, masks as packed bits.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        tensors = {f"kept:{key}": value for key, value in self.kept.items()}
+        for name, mask in self.masks.items():
+            tensors[f"mask:{name}"] = torch.from_numpy(np.packbits(mask.numpy()))
+        shapes = {name: list(mask.shape) for name, mask in sorted(self.masks.items())}
+        metadata = {"kind": _KIND, "format": str(FORMAT), "shapes": json.dumps(shapes), "digest": self.digest()}
+        write_tensors(Path(path), tensors, metadata)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Plan:
+        """Read what ``save`` wrote, and check that the content is what was written.
+
+        Raises:
+            StoreError: missing, not a plan, of a newer format, or changed since it was written.
+        """
+        try:
+            with safe_open(path, framework="pt", device="cpu") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("kind") != _KIND:
+                    raise StoreError(f"{path}: not a plan; expected a file that Plan.save wrote")
+                if int(metadata["format"]) > FORMAT:
+                    newer = f"plan of format {metadata['format']}, this prunebench reads up to {FORMAT}"
+                    raise StoreError(f"{path}: {newer}; update prunebench")
+                shapes = json.loads(metadata["shapes"])
+                stored = list(file.keys())
+                tensors = {name: file.get_tensor(name) for name in stored}
+            kept = {name[5:]: tensor for name, tensor in tensors.items() if name.startswith("kept:")}
+            masks = {name: _unpack(tensors[f"mask:{name}"], shape) for name, shape in shapes.items()}
+            plan = cls(kept, masks)
+        except FileNotFoundError:
+            raise StoreError(f"{path}: no such plan; run the cell again to make it") from None
+        except (OSError, SafetensorError, KeyError, ValueError, SpecError) as error:
+            raise StoreError(f"{path}: damaged plan ({_line(error)}); run the cell again to make it") from error
+        if plan.digest() != metadata.get("digest"):
+            raise StoreError(f"{path}: damaged plan (content does not match its digest); run the cell again to make it")
+        return plan
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file, whole or not at all; parent folders must exist.
+
+    Raises:
+        StoreError: the file cannot be written; nothing of it is left then.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        save_file(dict(tensors), partial, metadata=dict(metadata))
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"{path}: cannot be written ({_line(error)}); check the folder and the free space") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _alive(matrix: Matrix, kept: Tensor) -> Tensor:
+    """Return which rows (axis 0) or columns (axis 1) belong to ``kept``: a bool that broadcasts over the matrix."""
+    members = torch.zeros(matrix.shape[matrix.axis] // matrix.width, dtype=torch.bool)
+    members[kept] = True
+    entries = members.repeat_interleave(matrix.width)
+    return entries[:, None] if matrix.axis == 0 else entries[None, :]
+
+
+def _indices(key: str, value: Tensor) -> Tensor:
+    if value.ndim != 1 or value.dtype.is_floating_point or value.dtype == torch.bool:
+        raise SpecError(
+            f"plan: kept members of {key} must be a list of indices, not {value.dtype} of {value.ndim} axes"
+        )
+    unique: Tensor = torch.unique(value.detach().to("cpu", torch.int64))  # sorted by definition
+    return unique
+
+
+def _bits(name: str, value: Tensor) -> Tensor:
+    if value.ndim != 2 or value.dtype != torch.bool:
+        raise SpecError(f"plan: mask of {name} must be a bool matrix, not {value.dtype} of {value.ndim} axes")
+    return value.detach().to("cpu").contiguous()
+
+
+def _unpack(packed: Tensor, shape: list[int]) -> Tensor:
+    rows, columns = shape
+    bits = np.unpackbits(packed.numpy(), count=rows * columns)
+    return torch.from_numpy(bits.astype(bool)).reshape(rows, columns)
+
+
+def _shape(mask: Tensor) -> str:
+    return "x".join(str(size) for size in mask.shape)
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,57 @@
+"""What a rule and a penalty may look at: weights, masks and a seeded generator, and never any data."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.whisper.plan import Plan
+from benchmark.whisper.structure import Matrix, Structure
+
+if TYPE_CHECKING:
+    from transformers import WhisperForConditionalGeneration
+
+
+class View:
+    """A window on a live model under a plan. Tensors lie on the model's device; nothing here may be written to."""
+
+    def __init__(
+        self, model: WhisperForConditionalGeneration | nn.Module, structure: Structure, plan: Plan, seed: int
+    ) -> None:
+        plan.validate(structure)
+        self.structure = structure
+        self.plan = plan
+        self._seed = seed
+        self._parameters = {matrix.name: model.get_parameter(matrix.name) for matrix in structure.matrices}
+        self._masks: dict[str, Tensor] = {}
+
+    def weight(self, matrix: Matrix) -> Tensor:
+        """Return the matrix in fp32 and without gradient, shape ``matrix.shape``: what ``decide`` reads."""
+        return self._parameters[matrix.name].detach().to(torch.float32)
+
+    def parameter(self, matrix: Matrix) -> nn.Parameter:
+        """Return the live parameter, so that a penalty's gradient reaches it."""
+        return self._parameters[matrix.name]
+
+    def mask(self, matrix: Matrix) -> Tensor:
+        """Return what the plan so far keeps of the matrix: bool, ``matrix.shape``, on the weight's device."""
+        if matrix.name not in self._masks:
+            self._masks[matrix.name] = self.plan.mask(matrix).to(self._parameters[matrix.name].device)
+        return self._masks[matrix.name]
+
+    def after(self, masks: dict[str, Tensor]) -> View:
+        """Return a view of the same weights under the plan so far and ``masks`` (bool, by matrix name) on top."""
+        view = copy.copy(self)
+        view.plan = self.plan.then(Plan(masks=masks))
+        view._masks = {}
+        return view
+
+    def generator(self, *keys: str | int) -> torch.Generator:
+        """Return a CPU generator that depends on the seed and the keys alone, whatever was drawn before."""
+        digest = hashlib.sha256(json.dumps([self._seed, *keys]).encode()).digest()
+        return torch.Generator(device="cpu").manual_seed(int.from_bytes(digest[:8], "little") >> 1)

@@ -1,0 +1,69 @@
+"""Iterative magnitude pruning, with or without rewinding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field
+
+from benchmark.api import Budget, Fit, Method, MethodConfig, Prune, Rewind, Step
+from benchmark.errors import SpecError
+from benchmark.pruning.weights import MagnitudeWeights, Scope
+from benchmark.registry import REGISTRY
+
+
+class ImpConfig(MethodConfig):
+    """The chain: how much a round keeps, how long it trains, and where it goes back to."""
+
+    rate: float = Field(default=0.85, gt=0, lt=1, description="share of the remaining weights that a round keeps")
+    round_share: float = Field(default=0.06, gt=0, lt=1, description="share of all steps that a round trains")
+    scope: Scope = "global"
+    after_prune: Literal["continue", "rewind"] = "continue"
+
+
+@REGISTRY.register("method", "imp")
+class Imp(Method):
+    """Iterative magnitude pruning (Han et al. 2015; Frankle and Carbin 2019, arXiv 1803.03635).
+
+    Rounds of pruning and training: each round keeps `rate` of what is left. `after_prune: rewind` restores weights and
+    optimiser to the end of the first Fit after each pruning (Frankle et al. 2020, arXiv 1912.05671), which gives no
+    steps back: all cells train equally long. All budgets share one chain of rounds; a cell leaves it where its last
+    pruning takes what its budget still needs.
+    """
+
+    Config = ImpConfig
+    budgets = frozenset({"prunable_nominal"})
+
+    def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
+        """(Fit, Prune[, Rewind]) x n, Fit."""
+        config: ImpConfig = self.config
+        if budget.keep is None:
+            raise SpecError("method 'imp' needs a budget with a kept fraction")
+        before = self.before(config.split, total_steps)
+        each = max(1, round(config.round_share * total_steps))
+        levels = rounds(budget.keep, config.rate)
+        last = total_steps - before - each * (len(levels) - 1)
+        if last < 1:
+            raise SpecError(
+                f"imp: {len(levels)} rounds for keep {budget.keep:g} need more than the {total_steps} training steps; "
+                "lower split or round_share, lower rate, or train longer"
+            )
+        yield Fit(steps=before)
+        for level in levels:
+            reaches = Budget(kind=budget.kind, keep=level, tolerance=budget.tolerance)
+            yield Prune(rule=MagnitudeWeights(budget=reaches, scope=config.scope))
+            if config.after_prune == "rewind":
+                yield Rewind(to_step=before)
+            yield Fit(steps=each if level != levels[-1] else last)
+
+
+def rounds(keep: float, rate: float) -> list[float]:
+    """Return the kept fraction after each round: ``rate ** i``, and ``keep`` as the last.
+
+    A last round that would take less than a quarter of a usual one is merged into the round before it.
+    """
+    full = math.log(keep) / math.log(rate)
+    count = max(1, math.ceil(full - 0.25))
+    return [rate**i for i in range(1, count)] + [keep]

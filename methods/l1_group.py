@@ -1,0 +1,33 @@
+"""Heads and neurons by their L1 norm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmark.api import Budget, Method, MethodConfig, Step
+from benchmark.pruning.groups import GroupKind, L1Groups
+from benchmark.registry import REGISTRY
+from methods._oneshot import one_shot
+
+
+class L1GroupConfig(MethodConfig):
+    """Which parts may go."""
+
+    groups: tuple[GroupKind, ...] = ("head", "ffn_neuron")
+
+
+@REGISTRY.register("method", "l1_group")
+class L1Group(Method):
+    """Attention heads and FFN neurons with the smallest L1 norm go, ranked over the whole model within each kind.
+
+    After Li et al. 2017 (arXiv 1608.08710), carried over from filters to heads and neurons. Every layer keeps at least
+    one of each; the matrices get smaller.
+    """
+
+    Config = L1GroupConfig
+    budgets = frozenset({"prunable_stored"})
+
+    def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
+        """Fit, prune once, fit."""
+        rule = L1Groups(budget=budget, groups=self.config.groups)
+        yield from one_shot(rule, self.before(self.config.split, total_steps), total_steps)

@@ -1,0 +1,33 @@
+"""Weights by magnitude, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmark.api import Budget, Method, MethodConfig, Step
+from benchmark.pruning.weights import MagnitudeWeights, Scope
+from benchmark.registry import REGISTRY
+from methods._oneshot import one_shot
+
+
+class MagnitudeConfig(MethodConfig):
+    """How the ranking is done."""
+
+    scope: Scope = "global"
+
+
+@REGISTRY.register("method", "magnitude")
+class Magnitude(Method):
+    """The weights of smallest magnitude go, once (Han et al. 2015, arXiv 1506.02626).
+
+    Ranked over the whole model (`scope: global`) or within each matrix (`scope: layer`). Removes single weights (a bit
+    mask), so nothing gets smaller or faster.
+    """
+
+    Config = MagnitudeConfig
+    budgets = frozenset({"prunable_nominal"})
+
+    def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
+        """Fit, prune once, fit."""
+        rule = MagnitudeWeights(budget=budget, scope=self.config.scope)
+        yield from one_shot(rule, self.before(self.config.split, total_steps), total_steps)

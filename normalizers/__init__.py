@@ -1,0 +1,1 @@
+"""Text normalisers, one file a language or family."""

@@ -1,0 +1,257 @@
+"""What the table, the page and the terminal show: one set of columns, one order of rows, one footer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmark.errors import StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BLOCKS = {
+    "reference": "Reference: no budget",
+    "mask": "Mask block: budget in nominal weights (exact zeros; the matrices keep their size)",
+    "stored": "Stored block: budget in stored weights (rows physically removed)",
+}
+DEFINITIONS = (
+    "**Nominal**: weights that are not exactly zero (what a mask claims).",
+    "**Stored**: parameters and bytes of the artefact as saved after surgery.",
+    "**Realised**: multiply-adds (MACs) and wall clock of the artefact that is executed. Masks are not speed.",
+    "**MACs** come in three parts: encoder per window, cross-attention keys and values per window, "
+    "and decoder per token with its cache at the stated position.",
+    "**Intervals** are 95 % bootstrap intervals over utterances; **Δ** is the paired difference to dense, in points.",
+    "**Rank** exists only within a block and a kept fraction: 1 + the number of methods that are better beyond the "
+    "95 % interval of their paired difference, so methods that cannot be told apart may share a rank.",
+)
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of the table: what is read, and what is sorted by (None sorts last)."""
+
+    text: str
+    sort: float | str | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading, how a row fills it, and whether it holds words (left-aligned) or numbers."""
+
+    name: str
+    fill: Callable[[pd.Series], Cell]
+    words: bool = False
+    short: bool = True
+    """Shown where room is short: in the terminal."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One block of a board."""
+
+    block: str
+    title: str
+    rows: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Board:
+    """Cells that may be compared: one model, corpus, decoding and training recipe."""
+
+    title: str
+    sections: list[Section]
+    notes: list[str]
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """All rows in the order shown."""
+        import pandas as pd
+
+        return pd.concat([section.rows for section in self.sections])
+
+
+def boards(frame: pd.DataFrame) -> list[Board]:
+    """Split a scored frame into boards, each in reading order.
+
+    Raises:
+        StoreError: the frame is empty or carries no scores.
+    """
+    if frame.empty:
+        raise StoreError("there is nothing to report: the run folder holds no finished and no failed cell")
+    if "rank" not in frame:
+        raise StoreError("a report needs scores: make the frame with a normalizer, frame(runs, normalizer=...)")
+    return [_board(rows) for rows in _comparable(frame)]
+
+
+def _comparable(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Yield the rows of each board; what was not trained at all (the shipped model) joins every recipe."""
+    for _, setting in frame.groupby("setting", sort=False):
+        for recipe in [name for name in setting["recipe"].unique() if name] or [""]:
+            yield setting[setting["recipe"].isin([recipe, ""])]
+
+
+def _board(rows: pd.DataFrame) -> Board:
+    steps = rows["steps"].dropna().max()
+    first = rows.iloc[0]
+    title = f"{first['model']} on {first['corpus']} ({first['language']}), {count(steps).text} training steps"
+    sections = []
+    order = [*BLOCKS, *sorted(set(rows["block"]) - set(BLOCKS))]
+    for block in order:
+        found = rows[rows["block"] == block]
+        if not found.empty:
+            sections.append(Section(block, BLOCKS.get(block, f"Budget in {block}"), in_order(found)))
+    return Board(title, sections, list(_notes(rows)))
+
+
+def in_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows by kept fraction (large first), then by score; failed cells end their group."""
+    first = rows["method"].ne("dense")  # the yardstick opens the reference rows
+    return (
+        rows.assign(_first=first, _failed=rows["status"].ne("ok"))
+        .sort_values(["keep", "_failed", "_first", "rank", f"{score_column(rows)}", "label", "seed"],
+                     ascending=[False, True, True, True, True, True, True])
+        .drop(columns=["_first", "_failed"])
+    )  # fmt: skip
+
+
+def score_column(frame: pd.DataFrame) -> str:
+    """Return the column that ranks: the metric of the normaliser's unit on the first split."""
+    split = (frame.attrs.get("splits") or ["test"])[0].replace("-", "_")
+    return f"{split}_{frame.attrs.get('metric', 'wer')}"
+
+
+def _notes(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield what must be said below a board for its numbers to mean something."""
+    about = rows.attrs
+    yield f"Normaliser `{about.get('normalizer')}`; signature `{about.get('signature')}`."
+    for split in about.get("splits", ()):
+        prefix = split.replace("-", "_")
+        hashes = ", ".join(f"`{value[:12]}`" for value in rows[f"{prefix}_hash"].dropna().unique())
+        used = rows[f"{prefix}_utterances"].dropna()
+        if len(used):
+            yield f"Data `{split}`: {count(used.iloc[0]).text} utterances, hash {hashes}."
+    whole = rows["denominator"].dropna().unique()
+    if len(whole):
+        kept = ", ".join(f"{value:,}" for value in whole)
+        yield f"Kept fractions are of {kept} prunable weights (attention projections and feed-forward matrices)."
+    positions = rows["macs_position"].dropna().unique()
+    if len(positions):
+        yield f"Decoder MACs: one token with the cache at position {', '.join(map(str, positions))}."
+    device = about.get("device")
+    yield f"Timed on `{device}`, interleaved with dense." if device else "Not timed (`prunebench profile` does that)."
+    trained = ", ".join(f"`{value}`" for value in rows["trained_on"].dropna().unique())
+    if trained:
+        yield f"Trained and decoded on {trained}."
+    failed = int(rows["status"].ne("ok").sum())
+    if failed:
+        yield f"{failed} cell{'s' * (failed > 1)} FAILED and carr{'y' if failed > 1 else 'ies'} no result."
+    yield from (f"Left out, broken: {problem}" for problem in about.get("problems", ()))
+
+
+# --- columns ------------------------------------------------------------------------------------------------------
+
+
+def columns(frame: pd.DataFrame) -> list[Column]:
+    """Return the columns of the table for this frame's metric, splits and seeds."""
+    metric = frame.attrs["metric"]
+    splits = frame.attrs["splits"] or ["test"]
+    first, other = splits[0].replace("-", "_"), "cer" if metric == "wer" else "wer"
+    shown = [
+        Column("rank", lambda row: count(row["rank"])),
+        Column("method", lambda row: Cell(row["label"], row["label"]), words=True),
+        Column("kept", lambda row: percent(row["keep"], digits=0)),
+        Column("reached", lambda row: percent(row["reached"], digits=2), short=False),
+        Column(f"{metric.upper()} {splits[0]} % [95 %]", lambda row: _score(row, f"{first}_{metric}")),
+        Column("Δ to dense [95 %]", lambda row: interval(row, f"{first}_{metric}_delta", sign="+")),
+        Column(f"{other.upper()} %", lambda row: percent(row[f"{first}_{other}"], unit="")),
+        *(
+            Column(f"{metric.upper()} {split} %", _percent_of(f"{split.replace('-', '_')}_{metric}"))
+            for split in splits[1:]
+        ),
+        Column("params nominal", lambda row: si(row["params_nominal"])),
+        Column("params stored", lambda row: si(row["params_stored"])),
+        Column("size", lambda row: si(row["bytes"], unit="B"), short=False),
+        Column("MACs encoder", lambda row: si(row["macs_encoder"])),
+        Column("MACs cross K/V", lambda row: si(row["macs_cross_kv"]), short=False),
+        Column("MACs token", lambda row: si(row["macs_decoder_token"]), short=False),
+        Column("speed to dense", lambda row: times(row["speedup"])),
+        Column("RTFx", lambda row: number(row["rtfx"]), short=False),
+        Column("steps", lambda row: count(row["steps"]), short=False),
+        Column("train s", lambda row: number(row["train_seconds"]), short=False),
+    ]
+    if frame["seed"].nunique() > 1:
+        shown.insert(2, Column("seed", lambda row: count(row["seed"])))
+    return shown
+
+
+def _percent_of(name: str) -> Callable[[pd.Series], Cell]:
+    return lambda row: percent(row[name], unit="")
+
+
+def _score(row: pd.Series, name: str) -> Cell:
+    if row["status"] != "ok":
+        return Cell(f"FAILED: {row['error']}", None)
+    return interval(row, name)
+
+
+def interval(row: pd.Series, name: str, sign: str = "") -> Cell:
+    """Return ``4.7 [3.9, 5.6]`` from fractions in ``name``, ``name_lo`` and ``name_hi``."""
+    value, low, high = (row[name + part] for part in ("", "_lo", "_hi"))
+    if absent(value):
+        return Cell(NOTHING, None)
+    bounds = "" if absent(low) else f" [{_points(low, sign)}, {_points(high, sign)}]"
+    return Cell(_points(value, sign) + bounds, float(value))
+
+
+def _points(value: float, sign: str) -> str:
+    return f"{100 * value:{sign}.1f}".replace("-", "−")
+
+
+def percent(value: Any, digits: int = 1, unit: str = " %") -> Cell:
+    """Return a fraction as per cent."""
+    return Cell(NOTHING, None) if absent(value) else Cell(f"{100 * value:.{digits}f}{unit}", float(value))
+
+
+def count(value: Any) -> Cell:
+    """Return a whole number."""
+    return Cell(NOTHING, None) if absent(value) else Cell(f"{int(value):,}", int(value))
+
+
+def number(value: Any) -> Cell:
+    """Return a number with as many digits as matter."""
+    if absent(value):
+        return Cell(NOTHING, None)
+    return Cell(f"{value:.1f}" if value < 100 else f"{value:,.0f}", float(value))
+
+
+def times(value: Any) -> Cell:
+    """Return a ratio, e.g. ``1.32×``."""
+    return Cell(NOTHING, None) if absent(value) else Cell(f"{value:.2f}×", float(value))
+
+
+def si(value: Any, unit: str = "") -> Cell:
+    """Return a large number with three digits and a decimal prefix, e.g. ``1.48 M``."""
+    if absent(value):
+        return Cell(NOTHING, None)
+    scaled, prefix = float(value), ""
+    for prefix in ("", "k", "M", "G", "T"):
+        if abs(scaled) < 999.5 or prefix == "T":
+            break
+        scaled /= 1000
+    text = f"{scaled:.3g}" if scaled < 100 else f"{scaled:.0f}"
+    return Cell(f"{text} {prefix}{unit}".rstrip(), float(value))
+
+
+def absent(value: Any) -> bool:
+    """Whether a frame's entry is missing (NaN, NA or None)."""
+    import pandas as pd
+
+    return bool(pd.isna(value))
+
+
+def cells(rows: pd.DataFrame, shown: Sequence[Column]) -> list[list[Cell]]:
+    """Return the table's entries, row by row."""
+    return [[column.fill(row) for column in shown] for _, row in rows.iterrows()]

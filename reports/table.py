@@ -1,0 +1,73 @@
+"""Report ``table``: the leaderboard as Markdown for people and as CSV for programs."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.api import Report
+from benchmark.registry import REGISTRY
+from benchmark.store.files import write_atomically
+from reports import _content as content
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@REGISTRY.register("report", "table")
+class Table(Report):
+    """`leaderboard.md` (two blocks, reference rows first, failures in place) and `leaderboard.csv` (every column)."""
+
+    def write(self, frame: pd.DataFrame, out: Path | str) -> list[Path]:
+        """Write both files.
+
+        Raises:
+            StoreError: nothing to report, or no scores in the frame.
+        """
+        out = Path(out)
+        boards = content.boards(frame)
+        out.mkdir(parents=True, exist_ok=True)
+        return [
+            write_atomically(out / "leaderboard.md", "\n".join(markdown(frame, boards))),
+            write_atomically(out / "leaderboard.csv", csv(boards)),
+        ]
+
+
+def csv(boards: Sequence[content.Board]) -> str:
+    """Return every column of the frame, in the order of the table; fractions and plain numbers."""
+    import pandas as pd
+
+    rows = pd.concat([board.rows for board in boards]).drop_duplicates("cell")
+    return rows.to_csv(index=False, lineterminator="\n")
+
+
+def markdown(frame: pd.DataFrame, boards: Sequence[content.Board]) -> Iterator[str]:
+    """Yield the lines of ``leaderboard.md``."""
+    shown = content.columns(frame)
+    yield "# Leaderboard"
+    for board in boards:
+        yield from ("", f"## {escape(board.title)}", "")
+        for section in board.sections:
+            yield from (f"### {escape(section.title)}", "", *grid(content.cells(section.rows, shown), shown), "")
+        yield from (f"- {escape(note, code=True)}" for note in board.notes)
+    yield from ("", "## What the columns mean", "", *(f"- {line}" for line in content.DEFINITIONS), "")
+
+
+def grid(rows: Sequence[Sequence[content.Cell]], shown: Sequence[content.Column]) -> list[str]:
+    """Return a Markdown table, padded so that it reads well as plain text too."""
+    texts = [[escape(column.name) for column in shown], *([escape(cell.text) for cell in row] for row in rows)]
+    widths = [max(3, *(len(row[at]) for row in texts)) for at in range(len(shown))]
+    ruler = [":" + "-" * (w - 1) if c.words else "-" * (w - 1) + ":" for c, w in zip(shown, widths, strict=True)]
+    padded = [
+        [text.ljust(w) if c.words else text.rjust(w) for text, c, w in zip(row, shown, widths, strict=True)]
+        for row in texts
+    ]
+    return [f"| {' | '.join(row)} |" for row in (padded[0], ruler, *padded[1:])]
+
+
+def escape(text: str, code: bool = False) -> str:
+    """Return text that Markdown shows as it is: no HTML, no cell borders, no line breaks; ``code`` keeps back-ticks."""
+    flat = html.escape(" ".join(text.split()), quote=False).replace("|", r"\|")
+    return flat if code else flat.replace("`", r"\`").replace("*", r"\*")
