@@ -23,7 +23,7 @@ _REMEMBERED_LENGTH = 64
 
 @dataclass(frozen=True)
 class RuleInfo:
-    """What there is to say about a rule: its option, its default, what it folds and why, and a pair that it makes equal."""
+    """What there is to say about a rule: its option, its default, what it folds and why, a pair that it makes equal."""
 
     name: str
     default: bool
@@ -125,7 +125,7 @@ def _through(rules: Iterable[TextRule], word: str) -> str:
 
 @cache
 def table(name: str) -> tuple[dict[str, str], ...]:
-    """Read ``data/<name>``: tab-separated, the first line names the columns, lines that start with ``#`` are remarks."""
+    """Read ``data/<name>``: tab-separated, the first line names the columns, lines beginning with ``#`` are remarks."""
     text = files("normalizers").joinpath("data", name).read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     columns = lines[0].split("\t")
@@ -166,9 +166,8 @@ def squeeze_spaces(text: str) -> str:
 
 def members(*categories: str) -> frozenset[str]:
     """Return the characters whose Unicode category starts with one of ``categories`` (in the blocks of marks)."""
-    return frozenset(
-        char for block in _MARKED_BLOCKS for char in map(chr, block) if unicodedata.category(char).startswith(categories)
-    )
+    chars = (chr(code) for block in _MARKED_BLOCKS for code in block)
+    return frozenset(char for char in chars if unicodedata.category(char).startswith(categories))
 
 
 def char_class(chars: Iterable[str]) -> str:

@@ -20,13 +20,13 @@ DEFINITIONS = (
     "**Nominal**: weights that are not exactly zero (what a mask claims).",
     "**Stored**: parameters and bytes of the artefact as saved after surgery.",
     "**Realised**: multiply-adds (MACs) and wall clock of the artefact that is executed. Masks are not speed.",
-    "**MACs** come in three parts: encoder per window, cross-attention keys and values per window, "
-    "and decoder per token with its cache at the stated position.",
+    "**MACs**: encoder per window, cross-attention keys and values per window, decoder per token (cache as stated).",
     "**Intervals** are 95 % bootstrap intervals over utterances; **Δ** is the paired difference to dense, in points.",
-    "**Rank** exists only within a block and a kept fraction: 1 + the number of methods that are better beyond the "
-    "95 % interval of their paired difference, so methods that cannot be told apart may share a rank.",
+    "**Rank**: within a block and a kept fraction, 1 + the number of methods that are better (whole paired interval).",
 )
 NOTHING = "–"
+ESSENTIAL = 9
+"""Weight of the columns that a table always has."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Column:
     name: str
     fill: Callable[[pd.Series], Cell]
     words: bool = False
-    short: bool = True
-    """Shown where room is short: in the terminal."""
+    weight: int = ESSENTIAL
+    """Where room is short (in the terminal), columns of little weight go first."""
 
 
 @dataclass(frozen=True)
@@ -126,13 +126,13 @@ def score_column(frame: pd.DataFrame) -> str:
 def _notes(rows: pd.DataFrame) -> Iterator[str]:
     """Yield what must be said below a board for its numbers to mean something."""
     about = rows.attrs
-    yield f"Normaliser `{about.get('normalizer')}`; signature `{about.get('signature')}`."
+    yield f"Normaliser {about.get('normalizer')}; signature {about.get('signature')}."
     for split in about.get("splits", ()):
         prefix = split.replace("-", "_")
-        hashes = ", ".join(f"`{value[:12]}`" for value in rows[f"{prefix}_hash"].dropna().unique())
+        hashes = ", ".join(f"{value[:12]}" for value in rows[f"{prefix}_hash"].dropna().unique())
         used = rows[f"{prefix}_utterances"].dropna()
         if len(used):
-            yield f"Data `{split}`: {count(used.iloc[0]).text} utterances, hash {hashes}."
+            yield f"Data {split}: {count(used.iloc[0]).text} utterances, hash {hashes}."
     whole = rows["denominator"].dropna().unique()
     if len(whole):
         kept = ", ".join(f"{value:,}" for value in whole)
@@ -141,8 +141,8 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
     if len(positions):
         yield f"Decoder MACs: one token with the cache at position {', '.join(map(str, positions))}."
     device = about.get("device")
-    yield f"Timed on `{device}`, interleaved with dense." if device else "Not timed (`prunebench profile` does that)."
-    trained = ", ".join(f"`{value}`" for value in rows["trained_on"].dropna().unique())
+    yield f"Timed on {device}, interleaved with dense." if device else "Not timed (prunebench profile does that)."
+    trained = ", ".join(f"{value}" for value in rows["trained_on"].dropna().unique())
     if trained:
         yield f"Trained and decoded on {trained}."
     failed = int(rows["status"].ne("ok").sum())
@@ -163,24 +163,24 @@ def columns(frame: pd.DataFrame) -> list[Column]:
         Column("rank", lambda row: count(row["rank"])),
         Column("method", lambda row: Cell(row["label"], row["label"]), words=True),
         Column("kept", lambda row: percent(row["keep"], digits=0)),
-        Column("reached", lambda row: percent(row["reached"], digits=2), short=False),
+        Column("reached", lambda row: percent(row["reached"], digits=2), weight=2),
         Column(f"{metric.upper()} {splits[0]} % [95 %]", lambda row: _score(row, f"{first}_{metric}")),
-        Column("Δ to dense [95 %]", lambda row: interval(row, f"{first}_{metric}_delta", sign="+")),
-        Column(f"{other.upper()} %", lambda row: percent(row[f"{first}_{other}"], unit="")),
+        Column("Δ to dense [95 %]", lambda row: interval(row, f"{first}_{metric}_delta", sign="+"), weight=6),
+        Column(f"{other.upper()} %", lambda row: percent(row[f"{first}_{other}"], unit=""), weight=4),
         *(
             Column(f"{metric.upper()} {split} %", _percent_of(f"{split.replace('-', '_')}_{metric}"))
             for split in splits[1:]
         ),
-        Column("params nominal", lambda row: si(row["params_nominal"])),
+        Column("params nominal", lambda row: si(row["params_nominal"]), weight=7),
         Column("params stored", lambda row: si(row["params_stored"])),
-        Column("size", lambda row: si(row["bytes"], unit="B"), short=False),
-        Column("MACs encoder", lambda row: si(row["macs_encoder"])),
-        Column("MACs cross K/V", lambda row: si(row["macs_cross_kv"]), short=False),
-        Column("MACs token", lambda row: si(row["macs_decoder_token"]), short=False),
-        Column("speed to dense", lambda row: times(row["speedup"])),
-        Column("RTFx", lambda row: number(row["rtfx"]), short=False),
-        Column("steps", lambda row: count(row["steps"]), short=False),
-        Column("train s", lambda row: number(row["train_seconds"]), short=False),
+        Column("size", lambda row: si(row["bytes"], unit="B"), weight=2),
+        Column("MACs encoder", lambda row: si(row["macs_encoder"]), weight=5),
+        Column("MACs cross K/V", lambda row: si(row["macs_cross_kv"]), weight=1),
+        Column("MACs token", lambda row: si(row["macs_decoder_token"]), weight=1),
+        Column("speed to dense", lambda row: times(row["speedup"]), weight=8),
+        Column("RTFx", lambda row: number(row["rtfx"]), weight=3),
+        Column("steps", lambda row: count(row["steps"]), weight=1),
+        Column("train s", lambda row: number(row["train_seconds"]), weight=1),
     ]
     if frame["seed"].nunique() > 1:
         shown.insert(2, Column("seed", lambda row: count(row["seed"])))

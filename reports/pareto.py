@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CEILING = 100.0
 """Per cent; worse points sit on this line with an arrow and their number: how bad a broken model is says little."""
-_INK, _FAINT = "#222222", "#8a8a8a"
+_INK, _FAINT, _FRONT = "#222222", "#8a8a8a", "#dcd3b8"
 _MARKERS = "osD^vPXhp*"
 
 
@@ -36,9 +36,9 @@ class Panel:
 
 
 PANELS = (
-    Panel("mask", "params_nominal", "Mask block", "non-zero parameters (nominal)"),
-    Panel("stored", "params_stored", "Stored block", "parameters as saved (stored)"),
-    Panel("stored", "macs_first_token", "Stored block", "MACs executed: a window up to its first token"),
+    Panel("mask", "params_nominal", "Mask block: zeros in place", "non-zero parameters (nominal)"),
+    Panel("stored", "params_stored", "Stored block: rows removed", "parameters as saved (stored)"),
+    Panel("stored", "macs_first_token", "Stored block: rows removed", "MACs executed: a window up to its first token"),
 )
 
 
@@ -53,9 +53,10 @@ class Pareto(Report):
             StoreError: nothing to report, or no scores in the frame.
         """
         out = Path(out)
-        figure = draw(frame)
+        # drawn anew for each file: the layout depends on what a figure was rendered as before
+        pictures = {kind: render(draw(frame), kind) for kind in ("png", "svg")}
         out.mkdir(parents=True, exist_ok=True)
-        return [write_atomically(out / f"pareto.{kind}", render(figure, kind)) for kind in ("png", "svg")]
+        return [write_atomically(out / f"pareto.{kind}", picture) for kind, picture in pictures.items()]
 
 
 def render(figure: Figure, kind: str) -> bytes:
@@ -91,22 +92,21 @@ def draw(frame: pd.DataFrame) -> Figure:
     rows = [_points(board, frame) for board in boards]
     looks = _looks(rows)
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(15, 5.1 * len(boards) + 0.9), layout="constrained")
+        figure = Figure(figsize=(15, 5.2 * len(boards) + 0.8), layout="constrained")
         FigureCanvasAgg(figure)
-        axes = figure.subplots(len(boards), len(PANELS), squeeze=False, sharey="row")
-        for line, board, points in zip(axes, boards, rows, strict=True):
-            for ax, panel in zip(line, PANELS, strict=True):
+        parts = figure.subfigures(len(boards), 1, squeeze=False, hspace=0.06)[:, 0]
+        for part, board, points in zip(parts, boards, rows, strict=True):
+            axes = part.subplots(1, len(PANELS), sharey=True)
+            for ax, panel in zip(axes, PANELS, strict=True):
                 _panel(ax, panel, points, looks)
-            _scale(line[0], points)
-            line[0].set_ylabel(_score_name(frame))
-            line[0].annotate(
-                board.title, (0, 1.13), xycoords="axes fraction", fontsize=15, fontweight="bold", color=_INK
-            )
+            _scale(axes[0], points)
+            axes[0].set_ylabel(_score_name(frame))
+            part.suptitle(board.title, x=0.008, ha="left", fontsize=16, fontweight="bold", color=_INK)
         _legend(figure, looks)
     return figure
 
 
-_STYLE: dict[str, Any] = {
+_STYLE: dict[Any, Any] = {
     "font.size": 11.5,
     "axes.titlesize": 12.5,
     "axes.labelsize": 11.5,
@@ -162,63 +162,91 @@ def _looks(rows: Sequence[pd.DataFrame]) -> dict[str, dict[str, Any]]:
 
 
 def _panel(ax: Axes, panel: Panel, points: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> None:
-    """Draw one panel: the front behind, then each method's line, bars and markers, then the references."""
-    from matplotlib.ticker import EngFormatter
+    """Draw one panel: the front behind, then each method's line, bars and markers, the references on top."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     shown = points[points["block"].isin([panel.block, "reference"]) & points[panel.cost].notna()]
-    ax.set_title(panel.title, loc="left", color=_FAINT, pad=8)
+    ax.set_title(panel.title, loc="left", color="#555555", pad=8)
     ax.set_xlabel(panel.axis)
-    ax.xaxis.set_major_formatter(EngFormatter(sep=" "))
-    ax.grid(color="#e9e9e9", linewidth=0.8)
+    ax.xaxis.set_major_locator(MaxNLocator(6))
+    ax.grid(color="#ececec", linewidth=0.8)
+    ax.tick_params(length=0)
     if shown.empty:
         ax.text(0.5, 0.5, "no finished cell", transform=ax.transAxes, ha="center", color=_FAINT)
         return
+    largest = shown[panel.cost].max()
+    scale, prefix = next(
+        pair for pair in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, "")) if largest >= pair[0]
+    )
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / scale:g} {prefix}"))
+    ax.margins(x=0.08)
+    groups = list(shown.groupby("label", sort=False))
+    budgeted = [name for name, rows in groups if not looks[str(name)].get("reference")]
+    for name, rows in groups:
+        # cells of one budget have one cost: a shift of some points keeps their bars apart
+        shift = 5.0 * (budgeted.index(name) - (len(budgeted) - 1) / 2) if name in budgeted else 0.0
+        _series(ax, rows.sort_values(panel.cost), panel.cost, looks[str(name)], shift)
     _front_line(ax, shown[panel.cost].to_numpy(), shown["score"].to_numpy())
-    for name, rows in shown.groupby("label", sort=False):
-        _series(ax, rows.sort_values(panel.cost), panel.cost, looks[str(name)])
-    ax.margins(x=0.09)
+    ax.annotate("better", (0.02, 0.02), (0.075, 0.09), xycoords="axes fraction", color=_FAINT, fontsize=10.5,
+                arrowprops={"arrowstyle": "->", "color": _FAINT})  # fmt: skip
 
 
 def _front_line(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """Draw the staircase between what is reached and what is not."""
+    """Draw the staircase between what is reached and what is not, up to the right edge."""
     import numpy as np
 
     best = front(x, y) & (y < CEILING)
+    if not best.any():
+        return
     order = np.argsort(x[best])
-    ax.plot(x[best][order], y[best][order], drawstyle="steps-post", color="#c4c4c4", linewidth=5, zorder=1,
-            solid_capstyle="round")  # fmt: skip
+    edges = ax.get_xlim()
+    steps_x, steps_y = np.append(x[best][order], edges[1]), np.append(y[best][order], y[best].min())
+    ax.plot(steps_x, steps_y, drawstyle="steps-post", color=_FRONT, linewidth=6, zorder=1, solid_joinstyle="round")
+    ax.set_xlim(edges)
 
 
-def _series(ax: Axes, rows: pd.DataFrame, cost: str, look: dict[str, Any]) -> None:
+def _series(ax: Axes, rows: pd.DataFrame, cost: str, look: dict[str, Any], shift: float) -> None:
+    """Draw one method: a line, bars, markers, and arrows at what lies above the ceiling."""
     import numpy as np
+    from matplotlib.transforms import ScaledTranslation
 
     x, score = rows[cost].to_numpy(), rows["score"].to_numpy()
     y = np.minimum(score, CEILING)
     reference = bool(look.get("reference"))
     line = _INK if reference else look["color"]
-    bars = np.abs(np.minimum(rows[["low", "high"]].to_numpy().T, CEILING) - y)
-    ax.errorbar(x, y, yerr=np.nan_to_num(bars), fmt="none", ecolor=line, elinewidth=1.4, capsize=3, zorder=3)
+    figure = ax.get_figure(root=True)
+    move = ax.transData + ScaledTranslation(shift / 72, 0, figure.dpi_scale_trans)  # type: ignore[union-attr]
+    bars = np.nan_to_num(np.abs(np.minimum(rows[["low", "high"]].to_numpy().T, CEILING) - y))
+    ax.errorbar(x, y, yerr=bars, fmt="none", ecolor=line, elinewidth=1.5, capsize=0, zorder=3, transform=move)
     if not reference:
-        ax.plot(x, y, color=line, linewidth=1.6, alpha=0.75, zorder=2)
-    sizes = {"*": 260, "D": 55}.get(look["marker"], 62) if reference else 62
+        ax.plot(x, y, color=line, linewidth=1.6, alpha=0.7, zorder=2, transform=move)
+    sizes = {"*": 300, "D": 60}.get(look["marker"], 66) if reference else 66
     ax.scatter(x, y, s=sizes, marker=look["marker"], color=look["color"], zorder=5 if reference else 4,
-               edgecolors=_INK if reference else "white", linewidths=1.1)  # fmt: skip
+               edgecolors=_INK if reference else "white", linewidths=1.1, transform=move)  # fmt: skip
+    ax.update_datalim(np.column_stack([x, y]))  # a shifted artist does not count for the limits by itself
+    ax.autoscale_view(scaley=False)
     for at in np.flatnonzero(score > CEILING):
-        ax.annotate(f"{score[at]:.0f} %", (x[at], CEILING), xytext=(0, 17), textcoords="offset points", ha="center",
-                    va="bottom", fontsize=9.5, color=line, annotation_clip=False,
-                    arrowprops={"arrowstyle": "<-", "color": line, "linewidth": 1.4, "shrinkA": 0})  # fmt: skip
+        tail = (x[at], CEILING)
+        ax.annotate("", tail, xycoords=move, xytext=(0, 30), textcoords="offset points", zorder=3,
+                    arrowprops={"arrowstyle": "<-", "color": line, "linewidth": 1.8, "shrinkB": 5})  # fmt: skip
+        ax.annotate(f"{score[at]:.0f} %", tail, xycoords=move, xytext=(7, 15), textcoords="offset points", va="center",
+                    fontsize=10, color=line)  # fmt: skip
 
 
 def _scale(ax: Axes, points: pd.DataFrame) -> None:
     """Choose a log axis where the scores span it, for then the good methods would lie on one another."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    low, high = points["low"].fillna(points["score"]).min(), min(points["score"].max(), CEILING)
+    if points.empty:
+        return
+    worst = points["score"].max()
+    high = min(points["high"].fillna(points["score"]).max(), CEILING)
+    low = max(points["low"].min(), points["score"].min() / 2)
     if not low > 0 or high / low < 5:
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, 1.2 * CEILING if worst > CEILING else 1.05 * high or 1)
         return
     ax.set_yscale("log")
-    ax.set_ylim(low / 1.15, 1.15 * high)
+    ax.set_ylim(low / 1.25, 1.75 * CEILING if worst > CEILING else 1.15 * high)
     ax.yaxis.set_major_locator(FixedLocator([0.5, 1, 2, 5, 10, 20, 50, 100]))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -236,5 +264,5 @@ def _legend(figure: Figure, looks: dict[str, dict[str, Any]]) -> None:
         )
         for name, look in looks.items()
     ]  # fmt: skip
-    handles.append(Line2D([], [], color="#c4c4c4", linewidth=5, label="Pareto front"))
+    handles.append(Line2D([], [], color=_FRONT, linewidth=6, label="Pareto front"))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 10), frameon=False)

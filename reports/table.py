@@ -14,6 +14,9 @@ from reports import _content as content
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
+
+_WIDEST = 40
 
 
 @REGISTRY.register("report", "table")
@@ -34,6 +37,16 @@ class Table(Report):
             write_atomically(out / "leaderboard.csv", csv(boards)),
         ]
 
+    def show(self, frame: pd.DataFrame, console: Console) -> None:
+        """Print the same table in the terminal.
+
+        Raises:
+            StoreError: nothing to report, or no scores in the frame.
+        """
+        from reports.terminal import show
+
+        show(frame, console)
+
 
 def csv(boards: Sequence[content.Board]) -> str:
     """Return every column of the frame, in the order of the table; fractions and plain numbers."""
@@ -51,14 +64,15 @@ def markdown(frame: pd.DataFrame, boards: Sequence[content.Board]) -> Iterator[s
         yield from ("", f"## {escape(board.title)}", "")
         for section in board.sections:
             yield from (f"### {escape(section.title)}", "", *grid(content.cells(section.rows, shown), shown), "")
-        yield from (f"- {escape(note, code=True)}" for note in board.notes)
+        yield from (f"- {escape(note)}" for note in board.notes)
     yield from ("", "## What the columns mean", "", *(f"- {line}" for line in content.DEFINITIONS), "")
 
 
 def grid(rows: Sequence[Sequence[content.Cell]], shown: Sequence[content.Column]) -> list[str]:
     """Return a Markdown table, padded so that it reads well as plain text too."""
     texts = [[escape(column.name) for column in shown], *([escape(cell.text) for cell in row] for row in rows)]
-    widths = [max(3, *(len(row[at]) for row in texts)) for at in range(len(shown))]
+    # the reason of a failure may stick out: it must not blow up its column in every other row
+    widths = [max(3, *(len(row[at]) for row in texts if len(row[at]) <= _WIDEST)) for at in range(len(shown))]
     ruler = [":" + "-" * (w - 1) if c.words else "-" * (w - 1) + ":" for c, w in zip(shown, widths, strict=True)]
     padded = [
         [text.ljust(w) if c.words else text.rjust(w) for text, c, w in zip(row, shown, widths, strict=True)]
@@ -67,7 +81,7 @@ def grid(rows: Sequence[Sequence[content.Cell]], shown: Sequence[content.Column]
     return [f"| {' | '.join(row)} |" for row in (padded[0], ruler, *padded[1:])]
 
 
-def escape(text: str, code: bool = False) -> str:
-    """Return text that Markdown shows as it is: no HTML, no cell borders, no line breaks; ``code`` keeps back-ticks."""
-    flat = html.escape(" ".join(text.split()), quote=False).replace("|", r"\|")
-    return flat if code else flat.replace("`", r"\`").replace("*", r"\*")
+def escape(text: str) -> str:
+    """Return text that Markdown shows as it is: no HTML, no cell borders, no line breaks, no emphasis."""
+    flat = html.escape(" ".join(text.split()), quote=False)
+    return flat.translate({ord(sign): f"\\{sign}" for sign in "|`*"})

@@ -1,7 +1,9 @@
-"""The leaderboard in the terminal, by rich."""
+"""The leaderboard in the terminal, by rich; the columns that matter least give way to a narrow window."""
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from reports import _content as content
@@ -9,6 +11,7 @@ from reports import _content as content
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
+    from rich.table import Table
 
 
 def show(frame: pd.DataFrame, console: Console) -> None:
@@ -17,30 +20,44 @@ def show(frame: pd.DataFrame, console: Console) -> None:
     Raises:
         StoreError: nothing to report, or no scores in the frame.
     """
+    for board in content.boards(frame):
+        console.print(_fitting(board, content.columns(frame), console))
+        for _, row in board.rows[board.rows["status"] != "ok"].iterrows():
+            where = f"{row['label']} ({row['block']}, kept {content.percent(row['keep'], digits=0).text})"
+            text = f"FAILED {where}: {' '.join(row['error'].split())}"
+            console.print(text, style="red", highlight=False, markup=False)
+        for note in board.notes:
+            console.print(note, style="dim", highlight=False, markup=False)
+
+
+def _fitting(board: content.Board, shown: Sequence[content.Column], console: Console) -> Table:
+    """Return the widest table that the window holds."""
+    shown = list(shown)
+    while True:
+        table = _table(board, shown)
+        least = min(shown, key=lambda column: column.weight)
+        if (
+            console.measure(table, options=console.options.update(width=1000)).maximum <= console.width
+            or least.weight >= content.ESSENTIAL
+        ):
+            return table
+        shown.remove(least)
+
+
+def _table(board: content.Board, shown: Sequence[content.Column]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    shown = [column for column in content.columns(frame) if column.short]
-    for board in content.boards(frame):
-        table = Table(title=escape(board.title), title_justify="left", header_style="bold", padding=(0, 1), box=None)
-        for column in shown:
-            name = escape(column.name.replace(" % [95 %]", " %"))
-            table.add_column(name, justify="left" if column.words else "right", no_wrap=column.words)
-        for section in board.sections:
-            table.add_row(*["" for _ in shown])
-            heading = ["" for _ in shown]
-            heading[1] = f"[bold cyan]{escape(section.block)}[/]"
-            table.add_row(*heading)
-            for (_, row), cells in zip(section.rows.iterrows(), content.cells(section.rows, shown), strict=True):
-                table.add_row(
-                    *(escape(_brief(cell.text)) for cell in cells), style=None if row["status"] == "ok" else "red"
-                )
-        console.print(table)
-        for _, row in board.rows[board.rows["status"] != "ok"].iterrows():
-            where = f"{row['label']} ({row['block']}, kept {content.percent(row['keep'], digits=0).text})"
-            console.print(f"[red]FAILED {escape(where)}: {escape(' '.join(row['error'].split()))}[/]", highlight=False)
-        for note in board.notes:
-            console.print(f"[dim]{escape(note.replace('`', ''))}[/]", highlight=False)
+    table = Table(title=escape(board.title), title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in shown:
+        heading = escape("\n".join(textwrap.wrap(column.name, 10)))
+        table.add_column(heading, justify="left" if column.words else "right", no_wrap=True, vertical="bottom")
+    for section in board.sections:
+        table.add_row("", f"[bold cyan]{escape(section.block)} block[/]")
+        for (_, row), cells in zip(section.rows.iterrows(), content.cells(section.rows, shown), strict=True):
+            texts = (escape(_brief(cell.text)) for cell in cells)
+            table.add_row(*texts, style=None if row["status"] == "ok" else "red")
+    return table
 
 
 def _brief(text: str) -> str:

@@ -1,9 +1,10 @@
 """Sentences of the synthetic corpora: a word list with sentence patterns, read from ``words/<language>.yaml``.
 
-A word list has *classes* and *patterns*. A class is a list of words separated by ``|``, or a table: named ``forms`` and
-``rows`` with one cell a form (``adj`` with the forms ``m, f``), so that ``{adj.f}`` asks for a feminine adjective. Words
-and cells may hold slots themselves (``{poss.m} {kin_m}``). A pattern is a sentence with slots and a weight; agreement
-is kept by writing one pattern per gender or number. Everything is NFC.
+A word list has *classes* and *patterns*. A class is a list of words separated by ``|``, or a table: named ``forms``
+and ``rows`` with one cell a form (``adj`` with the forms ``m, f``), so that ``{adj.f}`` asks for a feminine adjective.
+Words and cells may hold slots themselves (``{poss.m} {kin_m}``). A pattern is a sentence with slots and a weight;
+agreement is kept by writing one pattern per gender or number. A sentence starts with a capital where the script has
+them. Everything is NFC.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -24,7 +25,6 @@ from benchmark.errors import DataError
 
 SIZES: dict[str, int] = {"train": 6000, "dev": 300, "test": 600, "test-unseen-voice": 400}
 _SLOT = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
-_MARKS = re.compile(r"[^\w\s]", re.UNICODE)
 _DRAWS_PER_SENTENCE = 64
 _FORM_OF_A_LIST = ""
 
@@ -73,7 +73,10 @@ class Grammar:
             return text
 
         text = _SLOT.sub(fill, pattern.text)
-        return text if len(set(filled)) == len(filled) else None
+        return self._capital(text[0]) + text[1:] if len(set(filled)) == len(filled) else None
+
+    def _capital(self, letter: str) -> str:
+        return "İ" if letter == "i" and self.language == "tr" else letter.upper()
 
     def _bounds(self) -> np.ndarray:
         return _bounds(tuple(pattern.weight for pattern in self.patterns))
@@ -87,15 +90,13 @@ class Grammar:
 
 @lru_cache(maxsize=64)
 def _bounds(weights: tuple[float, ...]) -> np.ndarray:
-    total = np.cumsum(np.asarray(weights, dtype=np.float64))
-    return total / total[-1]
+    total: np.ndarray = np.cumsum(np.asarray(weights, dtype=np.float64))
+    return np.asarray(total / total[-1])
 
 
 def bare(text: str) -> str:
-    """Return the text without punctuation and case: two sentences that are equal so must not be in two splits.
-
-    ``\\w`` takes no Indic vowel sign or virama, so the marks are told by their Unicode category instead.
-    """
+    """Return the text without punctuation and case: two sentences that are equal so must not be in two splits."""
+    # By Unicode category: the pattern \w takes no Indic vowel sign or virama.
     kept = (" " if unicodedata.category(letter)[0] in "PSZ" else letter for letter in text.casefold())
     return " ".join("".join(kept).split())
 
@@ -106,7 +107,7 @@ def languages() -> list[str]:
     return sorted(path.name.removesuffix(".yaml") for path in folder.iterdir() if path.name.endswith(".yaml"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def grammar(language: str) -> Grammar:
     """Read and check one word list.
 
@@ -132,7 +133,7 @@ def parse(raw: bytes, where: str) -> Grammar:
             for text, weight in texts.items()
             if weight
         )
-        digest = hashlib.sha256(raw).hexdigest()
+        digest = hashlib.sha256(raw.replace(b"\r\n", b"\n")).hexdigest()  # a checkout may change the line ends
         found = Grammar(data["language"], data["voice"], str(data["revision"]), digest, classes, patterns)
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataError(f"{where}: not a word list ({type(error).__name__}: {error}); see _grammar.py") from error

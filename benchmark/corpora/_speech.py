@@ -7,10 +7,12 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import numpy as np
 from scipy.signal import firwin, resample_poly
@@ -71,15 +73,16 @@ class Voice:
     def __init__(self, language: str) -> None:
         self._language = language
 
-    def __enter__(self) -> Voice:
+    def __enter__(self) -> Self:
         # The worker must find this very package, also when it was found through a path set at run time.
         root = str(Path(benchmark.__file__).parents[1])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        self._stderr = tempfile.TemporaryFile()  # a pipe that nobody reads would block a talkative library
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmark.corpora._espeak"],
+            [sys.executable, "-m", "benchmark.corpora._espeak", self._language],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._stderr,
             env={**os.environ, "PYTHONPATH": path},
         )
         try:
@@ -91,19 +94,20 @@ class Voice:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+        for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             try:
                 pipe.close()
             except BrokenPipeError:
                 continue  # what was left to flush has no reader any more; the worker is gone already
         self._process.wait()
+        self._stderr.close()
 
     def say(self, text: str, who: Speaker) -> np.ndarray:
         """Return the clean voice, int16 at 16 kHz, at most 3 s: an overlong utterance is said again, faster."""
         rate = who.rate
         while True:
-            pcm = self._request(text, f"{self._language}+{who.variant}", rate, who.pitch)
+            pcm = self._request(text, who, rate)
             sound = _to_16k(_trim(pcm, self._rate), self._rate)
             seconds = sound.size / RATE
             if seconds <= LONGEST_S:
@@ -112,8 +116,8 @@ class Voice:
                 raise DataError(f"{text!r} lasts {seconds:.1f} s at {rate} words a minute: shorten the pattern")
             rate = min(_FASTEST, int(np.ceil(rate * _MARGIN * seconds / LONGEST_S)))
 
-    def _request(self, text: str, voice: str, rate: int, pitch: int) -> np.ndarray:
-        line = json.dumps({"voice": voice, "rate": rate, "pitch": pitch, "text": text}) + "\n"
+    def _request(self, text: str, who: Speaker, rate: int) -> np.ndarray:
+        line = json.dumps({"variant": who.variant, "rate": rate, "pitch": who.pitch, "text": text}) + "\n"
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(line.encode())
@@ -122,7 +126,7 @@ class Voice:
             raise DataError(self._death(f"before {text!r}")) from None
         pcm = np.frombuffer(self._frame(f"on {text!r}"), dtype="<i2")
         if pcm.size == 0:
-            raise DataError(f"espeak-ng said nothing for {text!r} with the voice {voice!r}; {_WAY_OUT}")
+            raise DataError(f"espeak-ng said nothing for {text!r} with the voice {who.variant!r}; {_WAY_OUT}")
         return pcm
 
     def _frame(self, moment: str) -> bytes:
@@ -139,9 +143,9 @@ class Voice:
         return body
 
     def _death(self, moment: str) -> str:
-        assert self._process.stderr is not None
         code = self._process.wait()
-        said = self._process.stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
+        self._stderr.seek(0)
+        said = self._stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
         return f"the espeak-ng worker died {moment} (exit status {code}{': ' + said if said else ''}); {_WAY_OUT}"
 
 
@@ -162,7 +166,11 @@ def _ratio(rate: int) -> tuple[int, int, np.ndarray]:
 
 def _to_16k(pcm: np.ndarray, rate: int) -> np.ndarray:
     up, down, taps = _ratio(rate)
-    return np.clip(np.rint(resample_poly(pcm.astype(np.float64), up, down, window=taps)), -32768, 32767).astype("<i2")
+    return _int16(resample_poly(pcm.astype(np.float64), up, down, window=taps))
+
+
+def _int16(samples: np.ndarray) -> np.ndarray:
+    return np.asarray(np.clip(np.rint(samples), -32768, 32767), dtype="<i2")
 
 
 def in_room(sound: np.ndarray, who: Speaker, draw: np.random.Generator) -> np.ndarray:
@@ -170,4 +178,4 @@ def in_room(sound: np.ndarray, who: Speaker, draw: np.random.Generator) -> np.nd
     voice = sound.astype(np.float64) * (who.peak * 32767 / max(1, int(np.abs(sound.astype(np.int32)).max())))
     power = float(np.mean(np.square(voice))) / 10 ** (who.snr_db / 10)
     mixed = voice + draw.standard_normal(voice.size) * np.sqrt(power)
-    return np.clip(np.rint(mixed), -32768, 32767).astype("<i2")
+    return _int16(mixed)

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from benchmark.api import Corpus, Split
 from benchmark.corpora import _grammar, _speech
-from benchmark.corpora._cache import cache_folder, write_atomically
+from benchmark.corpora._cache import VARIABLE, cache_folder, write_atomically
 from benchmark.errors import DataError, nearest
 from benchmark.registry import REGISTRY
 
@@ -94,22 +94,25 @@ class SyntheticCorpus(Corpus):
     def _blocks(self, split: str, count: int) -> list[Block]:
         folder = cache_folder() / "corpora" / f"{self.name}-v{self.version}" / split
         total = len(_grammar.texts(self.language)[split])
-        wanted = [range(start, min(start + BLOCK, total)) for start in range(0, count, BLOCK)]
-        blocks = [_open(folder / f"{span.start:05d}", len(span)) for span in wanted]
-        missing = [place for place, block in enumerate(blocks) if block is None]
-        if missing:
-            folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder / ".lock"):
-                for place in missing:
-                    path = folder / f"{wanted[place].start:05d}"
-                    blocks[place] = _open(path, len(wanted[place]))  # another writer may have made it meanwhile
-                todo = [place for place in missing if blocks[place] is None]
-                self._generate(split, folder, [wanted[place] for place in todo])
-                for place in todo:
-                    blocks[place] = _open(folder / f"{wanted[place].start:05d}", len(wanted[place]))
-        if any(block is None for block in blocks):
+        spans = [range(start, min(start + BLOCK, total)) for start in range(0, count, BLOCK)]
+        blocks = {span: _open(_stem(folder, span), len(span)) for span in spans}
+        if None in blocks.values():
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                with FileLock(folder / ".lock"):
+                    for span in spans:  # another process may have made some while this one waited
+                        blocks[span] = blocks[span] or _open(_stem(folder, span), len(span))
+                    self._generate(split, folder, [span for span in spans if blocks[span] is None])
+            except OSError as error:
+                raise DataError(
+                    f"{folder}: cannot write audio ({error}); point {VARIABLE} to a folder with room"
+                ) from error
+            for span in spans:
+                blocks[span] = blocks[span] or _open(_stem(folder, span), len(span))
+        found = [block for block in blocks.values() if block is not None]
+        if len(found) < len(spans):
             raise DataError(f"{folder}: audio cannot be read back after writing it; is the disk full?")
-        return [block for block in blocks if block is not None]
+        return found
 
     def _generate(self, split: str, folder: Path, spans: list[range]) -> None:
         if not spans:
@@ -123,7 +126,11 @@ class SyntheticCorpus(Corpus):
                     who = _speech.speaker(self._key, split, index)
                     noise = _grammar.rng(self._key, split, index, "noise")
                     sounds.append(_speech.in_room(voice.say(texts[index], who), who, noise))
-                _save(folder / f"{span.start:05d}", sounds)
+                _save(_stem(folder, span), sounds)
+
+
+def _stem(folder: Path, span: range) -> Path:
+    return folder / f"{span.start:05d}"
 
 
 def _save(stem: Path, sounds: list[np.ndarray]) -> None:
@@ -134,7 +141,7 @@ def _save(stem: Path, sounds: list[np.ndarray]) -> None:
     }
     samples = np.concatenate(sounds)
     write_atomically(stem.with_suffix(".npy"), lambda file: np.save(file, samples, allow_pickle=False))
-    write_atomically(stem.with_suffix(".json"), lambda file: file.write(json.dumps(index).encode()) and None)
+    write_atomically(stem.with_suffix(".json"), lambda file: file.write(json.dumps(index).encode()))
 
 
 def _open(stem: Path, count: int) -> Block | None:
@@ -150,7 +157,9 @@ def _open(stem: Path, count: int) -> Block | None:
     except (ValueError, KeyError, TypeError, IndexError, OSError, EOFError) as error:
         log.warning("%s: not readable (%s); it is made again", stem, error)
         return None
-    if not whole or any(hashlib.sha256(part).digest() != digest for part, digest in zip(parts, digests, strict=True)):
+    if not whole or any(
+        hashlib.sha256(part.data).digest() != digest for part, digest in zip(parts, digests, strict=True)
+    ):
         log.warning("%s: not what was written; it is made again", stem)
         return None
     return Block(samples, tuple(ends), tuple(digests))
@@ -159,7 +168,7 @@ def _open(stem: Path, count: int) -> Block | None:
 def _corpus(language: str) -> type[SyntheticCorpus]:
     grammar = _grammar.grammar(language)
     body: dict[str, Any] = {
-        "__doc__": SyntheticCorpus.__doc__,
+        "__doc__": f"{SyntheticCorpus.__doc__}\n    Language: {language}; {len(grammar.words())} words.\n    ",
         "__module__": __name__,
         "language": language,
         "version": f"{_SOUND_VERSION}.{grammar.revision}-{grammar.digest[:8]}",

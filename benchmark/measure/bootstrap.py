@@ -104,7 +104,8 @@ def rates_of_resamples(errors: np.ndarray, lengths: np.ndarray, resamples: int, 
     sums = np.vstack([errors, lengths]).astype(np.float64).T  # one product gives all numerators and the denominator
     resampled = np.concatenate([weights @ sums for weights in _weights(len(lengths), resamples, seed)])
     words = resampled[:, -1:]
-    rates = np.divide(resampled[:, :-1], words, out=np.full_like(resampled[:, :-1], np.nan), where=words > 0)
+    rates: np.ndarray = np.full_like(resampled[:, :-1], np.nan)
+    np.divide(resampled[:, :-1], words, out=rates, where=words > 0)
     return rates.T
 
 

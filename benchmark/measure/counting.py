@@ -120,13 +120,13 @@ def closed_form(model: Any, position: int) -> Macs:
 
 
 def _numel(*layers: Any) -> int:
-    return sum(layer.weight.numel() for layer in layers)
+    return sum(int(layer.weight.numel()) for layer in layers)
 
 
 def _attention(attention: Any, keys: int) -> int:
     """One query over ``keys`` keys, all four projections included."""
     q, k, v = attention.q_proj, attention.k_proj, attention.v_proj
-    return _numel(q, k, v, attention.out_proj) + keys * (q.out_features + v.out_features)
+    return _numel(q, k, v, attention.out_proj) + keys * int(q.out_features + v.out_features)
 
 
 def _ffn(layer: Any) -> int:

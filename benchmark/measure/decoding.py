@@ -204,5 +204,5 @@ def _ends(generated: np.ndarray, end: int | list[int]) -> tuple[np.ndarray, np.n
     import numpy as np
 
     is_end = np.isin(generated, end)
-    ended = is_end.any(axis=1)
+    ended: np.ndarray = np.any(is_end, axis=1)
     return np.where(ended, is_end.argmax(axis=1) + 1, generated.shape[1]).astype(np.int64), ended

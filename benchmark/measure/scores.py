@@ -40,7 +40,8 @@ class Counts:
     @property
     def errors(self) -> np.ndarray:
         """Substitutions + deletions + insertions per utterance."""
-        return self.substitutions + self.deletions + self.insertions
+        total: np.ndarray = self.substitutions + self.deletions + self.insertions
+        return total
 
     @property
     def rate(self) -> float:
@@ -73,16 +74,11 @@ def counts(references: Sequence[str], hypotheses: Sequence[str], unit: Unit = "w
     if both:
         align = jiwer.process_words if unit == "word" else jiwer.process_characters
         output = align([refs[index] for index in both], [hyps[index] for index in both])
-        # one row a run of equal operations: utterance, kind, length (an insertion spans no reference, so the larger)
-        runs = np.array(
-            [
-                (row, _KINDS[run.type], run.ref_end_idx - run.ref_start_idx, run.hyp_end_idx - run.hyp_start_idx)
-                for row, alignment in zip(both, output.alignments, strict=True)
-                for run in alignment
-            ]
-        )
-        cells = np.ravel_multi_index((runs[:, 0], runs[:, 1]), table.shape)
-        np.add.at(table.reshape(-1), cells, runs[:, 2:].max(axis=1))
+        runs = [run for alignment in output.alignments for run in alignment]  # a run: equal operations in a row
+        rows = np.repeat(both, [len(alignment) for alignment in output.alignments])
+        kinds = np.fromiter((_KINDS[run.type] for run in runs), np.int64, len(runs))
+        spans = (max(run.ref_end_idx - run.ref_start_idx, run.hyp_end_idx - run.hyp_start_idx) for run in runs)
+        np.add.at(table, (rows, kinds), np.fromiter(spans, np.int64, len(runs)))  # an insertion spans no reference
     for row in sorted(set(range(len(refs))) - set(both)):
         table[row, _KINDS["delete"]] = _length(refs[row], unit)
         table[row, _KINDS["insert"]] = _length(hyps[row], unit)
@@ -123,7 +119,8 @@ class Normalised:
         try:
             result = self.normalizer(text)
         except Exception as error:  # a plug-in's fault, whatever it is, must name the plug-in and the text
-            raise SpecError(f"normalizer {name!r} failed on utterance {key}: {type(error).__name__}: {error}") from error
+            said = f"{type(error).__name__}: {error}"
+            raise SpecError(f"normalizer {name!r} failed on utterance {key}: {said}") from error
         if not isinstance(result, str):
             raise SpecError(f"normalizer {name!r} returned {type(result).__name__}, not str, on utterance {key}")
         return result
@@ -215,10 +212,11 @@ def score(
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-_COLUMNS = (
-    "cell split utterances wer cer lo hi substitutions deletions insertions length empty_references "
-    "empty_reference_insertions empty_hypotheses runaways data_hash signature"
-).split()
+_COLUMNS = [
+    *("cell", "split", "utterances", "wer", "cer", "lo", "hi"),
+    *("substitutions", "deletions", "insertions", "length"),
+    *("empty_references", "empty_reference_insertions", "empty_hypotheses", "runaways", "data_hash", "signature"),
+]
 
 
 def row_of(result: Scored, resamples: int = 10_000, seed: int = 0) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 | columns | meaning |
 |---|---|
 | cell, attempt, status, error, finished, seconds | whose row it is; `error` is empty for a result |
-| block, kind, keep, reached, denominator, tolerance | the budget: `block` says where ranks are comparable (see BLOCKS) |
-| model, revision, method, label, options, seed, corpus, corpus_version, language | what was asked; `label` is method[options] |
+| block, kind, keep, reached, denominator, tolerance | the budget; ranks exist inside one `block` |
+| model, revision, method, label, options, seed, corpus, corpus_version, language | asked; `label`: method[options] |
 | setting, recipe | short hashes: model, corpus and decoding; training (empty where nothing is trained) |
 | steps, utterances, tokens, calibration_passes, train_seconds | what training really cost |
 | prunable, prunable_nonzero, prunable_stored | prunable weights: all, not exactly zero, as saved |
@@ -14,7 +14,7 @@
 | batch, rtfx, rtfx_lo, rtfx_hi, speedup, encoder_ms, device | timing record on one device; `speedup` is against dense |
 | trained_on, threads, commit, decoding | where and how it was computed |
 | <split>_hash, <split>_utterances | the data that was really used; a dash in a split's name becomes `_` |
-| <split>_wer, _wer_lo, _wer_hi, _wer_delta, _wer_delta_lo, _wer_delta_hi | with a normaliser: see ``benchmark.store.scoring`` |
+| <split>_wer, _wer_lo, _wer_hi, _wer_delta, _wer_delta_lo, _wer_delta_hi | with a normaliser: see `store.scoring` |
 | <split>_cer..., <split>_empty, <split>_runaway, rank | the same; fractions, not per cent |
 
 ``frame.attrs`` holds what is said once: normalizer, signature, metric, splits, device, devices, data, problems.

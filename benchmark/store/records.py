@@ -107,7 +107,7 @@ class Attempt:
         return cls(path)
 
     def write_transcripts(
-        self, corpus: str, language: str, split: str, columns: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
+        self, corpus: str, language: str, split: str, columns: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     ) -> str:
         """Write one split's transcripts (columns, or one mapping an utterance) and return the file's name.
 

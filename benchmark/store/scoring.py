@@ -4,7 +4,7 @@ Everything comes from the transcripts on disk; a new normaliser needs no decodin
 split's name in front (``test_wer``): ``wer`` and ``cer`` with ``_lo``, ``_hi`` (95 % over utterances), ``_delta``,
 ``_delta_lo``, ``_delta_hi`` (paired, this cell minus dense), ``empty`` and ``runaway`` (hypotheses, counted).
 ``rank`` is 1 + the number of cells of the same setting, recipe, block, kept fraction and seed whose paired difference
-lies below zero as a whole.
+to this one lies below zero as a whole.
 """
 
 from __future__ import annotations
@@ -13,143 +13,168 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from benchmark.errors import StoreError
-from benchmark.measure import bootstrap
-from benchmark.measure.scores import counts
-from benchmark.registry import REGISTRY
+from benchmark.measure.bootstrap import rates_of_resamples
+from benchmark.measure.scores import Counts, Normalised, Scored, scored
 from benchmark.store.frame import column
 from benchmark.store.records import Record
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
-    from benchmark.api import Normalizer, Unit
+    from benchmark.api import Normalizer
 
-METRICS: dict[str, Unit] = {"wer": "word", "cer": "char"}
+METRICS = ("wer", "cer")
+RESAMPLES = 10_000
 _RACE = ["setting", "recipe", "block", "keep", "seed"]
 
 
 @dataclass(frozen=True)
-class Scored:
-    """One cell on one split: errors and reference lengths per utterance, shape ``(N,)``, by metric."""
+class Rates:
+    """One metric of cells that share a setting and a split, on common resamples, so that all pairs are paired.
 
-    record: Record
-    split: str
-    errors: dict[str, np.ndarray]
-    lengths: dict[str, np.ndarray]
-    empty: int
-    runaway: int | None
+    ``observed`` has shape ``(K,)`` and ``resampled`` ``(K, resamples)``, in the order of ``cells``.
+    """
 
-    def paired(self, other: Scored, metric: str) -> tuple[float, float, float]:
-        """Return the difference of error rates, this minus the other, and its interval.
+    cells: list[str]
+    observed: np.ndarray
+    resampled: np.ndarray
 
-        Raises:
-            StoreError: the two cells did not see the same data.
-        """
-        ours, theirs = (one.record.data["data"][self.split]["hash"] for one in (self, other))
-        if ours != theirs:
-            raise StoreError(
-                f"cells {self.record.cell} and {other.record.cell} cannot be paired: their {self.split!r} data differ "
-                f"(hash {ours[:12]} and {theirs[:12]}); run both on one copy of the data"
-            )
-        return bootstrap.paired(self.errors[metric], other.errors[metric], self.lengths[metric])
+    def of(self, cell: str) -> tuple[float, float, float]:
+        """Return a cell's rate and its 95 % interval."""
+        at = self.cells.index(cell)
+        return float(self.observed[at]), *_bounds(self.resampled[at])
+
+    def difference(self, cell: str, other: str) -> tuple[float, float, float]:
+        """Return the rate of ``cell`` minus that of ``other`` and its paired 95 % interval."""
+        a, b = self.cells.index(cell), self.cells.index(other)
+        return float(self.observed[a] - self.observed[b]), *_bounds(self.resampled[a] - self.resampled[b])
 
 
 def add_scores(table: pd.DataFrame, found: Mapping[str, Record], normalizer: Normalizer | str) -> pd.DataFrame:
-    """Return the frame with scores, intervals, differences to dense and ranks.
+    """Return the frame with scores, intervals, differences to dense and ranks; ``found`` maps cells to records.
 
     Raises:
         StoreError: transcripts that cannot be read, or cells to be paired that saw different data.
+        SpecError: no such normaliser.
     """
-    import pandas as pd
-
-    normalise = REGISTRY.get("normalizer", normalizer) if isinstance(normalizer, str) else normalizer
-    metric = "wer" if normalise.unit == "word" else "cer"
-    memory: dict[str, str] = {}
-    scored = {
-        (cell, split): _score(found[cell], split, normalise, memory)
-        for cell in table.loc[table["status"] == "ok", "cell"]
-        for split in found[cell].data["data"]
-    }
+    normalised = Normalised(normalizer)
+    columns: dict[str, dict[str, Any]] = {cell: {} for cell in table["cell"]}
+    ranks: dict[str, int] = {}
+    signatures: set[str] = set()
     dense = _dense_of(table)
-    rows = [
-        {name: value for split in table.attrs["splits"] for name, value in _columns(scored, cell, split, dense).items()}
-        for cell in table["cell"]
-    ]
-    joined = pd.concat([table, pd.DataFrame(rows, index=table.index)], axis=1)
-    joined["rank"] = _ranks(table, scored, metric)
-    decoding = "/".join(sorted(set(table["decoding"].dropna())))
-    about = {"normalizer": normalise.name, "metric": metric, "signature": f"{normalise.signature()}|{decoding}"}
+    metric = "wer" if normalised.normalizer.unit == "word" else "cer"
+    for _, setting in table[table["status"] == "ok"].groupby("setting"):
+        for number, split in enumerate(table.attrs["splits"]):
+            ours = [found[cell] for cell in setting["cell"] if split in found[cell].data["data"]]
+            scores = [scored(record, split, normalised) for record in ours]
+            for one in scores:
+                columns[one.cell] |= {
+                    f"{column(split)}_empty": one.empty_hypotheses,
+                    f"{column(split)}_runaway": one.runaways,
+                }
+            rates = _rates(scores)
+            for name, one_metric in rates.items():
+                _fill(columns, f"{column(split)}_{name}", one_metric, dense)
+            if number == 0 and rates:
+                ranks |= _ranks(setting, rates[metric])
+            signatures |= {one.signature for one in scores}
+    joined = _joined(table, columns)
+    joined["rank"] = table["cell"].map(ranks).astype("Int64")
+    about = {"normalizer": normalised.normalizer.name, "metric": metric, "signature": " / ".join(sorted(signatures))}
     joined.attrs = table.attrs | about
     return joined
 
 
-def _score(record: Record, split: str, normalise: Normalizer, memory: dict[str, str]) -> Scored:
-    """Count one cell's errors on one split; references are the same for all cells and are normalised once."""
-    said = record.transcripts(split)
-    texts = []
-    for name in ("reference", "hypothesis"):
-        for raw in said[name]:
-            if raw not in memory:
-                memory[raw] = normalise(raw)
-        texts.append([memory[raw] for raw in said[name]])
-    counted = {metric: counts(*texts, unit) for metric, unit in METRICS.items()}
-    return Scored(
-        record,
-        split,
-        errors={metric: one.errors for metric, one in counted.items()},
-        lengths={metric: one.lengths for metric, one in counted.items()},
-        empty=sum(not text for text in texts[1]),
-        runaway=int(said["truncated"].sum()) if "truncated" in said else None,
+def _joined(table: pd.DataFrame, columns: Mapping[str, dict[str, Any]]) -> pd.DataFrame:
+    """Return the frame with the score columns beside it, each with its type even where all cells failed."""
+    import pandas as pd
+
+    names = [name for split in table.attrs["splits"] for name in _names(split)]
+    scores = pd.DataFrame(list(columns.values()), index=table.index, columns=names)
+    counted = {name for name in names if name.endswith(("_empty", "_runaway"))}
+    return pd.concat(
+        [table, scores.astype({name: "Int64" if name in counted else "float64" for name in names})], axis=1
     )
 
 
-def _columns(scored: Mapping[tuple[str, str], Scored], cell: str, split: str, dense: Mapping[str, str]) -> dict[str, Any]:
-    """Return one cell's scores on one split; a failed cell has none."""
-    one, yardstick = scored.get((cell, split)), scored.get((dense.get(cell, ""), split))
-    row: dict[str, Any] = {}
-    for metric in METRICS:
-        name = f"{column(split)}_{metric}"
-        none = (None, None, None)
-        value = bootstrap.interval(one.errors[metric], one.lengths[metric]) if one else none
-        delta = one.paired(yardstick, metric) if one and yardstick and one is not yardstick else none
-        row |= dict(zip((name, f"{name}_lo", f"{name}_hi"), value, strict=True))
-        row |= dict(zip((f"{name}_delta", f"{name}_delta_lo", f"{name}_delta_hi"), delta, strict=True))
-    return row | {
-        f"{column(split)}_empty": one.empty if one else None,
-        f"{column(split)}_runaway": one.runaway if one else None,
-    }
+def _names(split: str) -> list[str]:
+    parts = ("", "_lo", "_hi", "_delta", "_delta_lo", "_delta_hi")
+    return [
+        *(f"{column(split)}_{metric}{part}" for metric in METRICS for part in parts),
+        *(f"{column(split)}_{what}" for what in ("empty", "runaway")),
+    ]
+
+
+def _rates(scores: list[Scored]) -> dict[str, Rates]:
+    """Return both metrics of the cells of one setting on one split.
+
+    Raises:
+        StoreError: two of them were tested on different data.
+    """
+    for one in scores[1:]:
+        if (one.data_hash, one.ids) != (scores[0].data_hash, scores[0].ids):
+            raise StoreError(
+                f"cells {scores[0].cell} and {one.cell} cannot be paired: their {one.split!r} data differ "
+                f"(hash {scores[0].data_hash[:12]} and {one.data_hash[:12]}); run both on one copy of the corpus"
+            )
+    if not scores or not scores[0].ids:
+        return {}
+    cells = [one.cell for one in scores]
+    counted = {"wer": [one.words for one in scores], "cer": [one.chars for one in scores]}
+    return {metric: _resampled(cells, counts) for metric, counts in counted.items()}
+
+
+def _resampled(cells: list[str], counted: list[Counts]) -> Rates:
+    errors = np.stack([one.errors for one in counted])
+    return Rates(
+        cells,
+        observed=np.array([one.rate for one in counted]),
+        resampled=rates_of_resamples(errors, counted[0].lengths, RESAMPLES, seed=0),
+    )
+
+
+def _fill(columns: dict[str, dict[str, Any]], name: str, rates: Rates, dense: Mapping[str, str]) -> None:
+    for cell in rates.cells:
+        columns[cell] |= dict(zip((name, f"{name}_lo", f"{name}_hi"), rates.of(cell), strict=True))
+        yardstick = dense.get(cell)
+        if yardstick in rates.cells and yardstick != cell:
+            names = (f"{name}_delta", f"{name}_delta_lo", f"{name}_delta_hi")
+            columns[cell] |= dict(zip(names, rates.difference(cell, str(yardstick)), strict=True))
 
 
 def _dense_of(table: pd.DataFrame) -> dict[str, str]:
-    """Return each cell's yardstick: ``dense`` of its setting and seed, with its recipe.
+    """Return each cell's yardstick: the finished ``dense`` of its setting, recipe and seed.
 
-    What was not trained (the shipped model) is compared with the dense of the setting's first recipe.
+    What trains nothing (the shipped model, a one-shot method) is compared with the dense of its setting's first recipe.
     """
-    ok = table[(table["method"] == "dense") & (table["kind"] == "none") & (table["status"] == "ok")]
-    exact = {(row.setting, row.seed, row.recipe): row.cell for row in ok.itertuples()}
-    trained = ok.sort_values(["recipe", "seed"]).drop_duplicates("setting")
-    fallback = dict(zip(trained["setting"], trained["cell"], strict=True))
-    found = {}
-    for row in table.itertuples():
-        other = fallback.get(row.setting) if not row.recipe else None
-        cell = exact.get((row.setting, row.seed, row.recipe), other)
-        if cell is not None:
-            found[row.cell] = cell
-    return found
+    dense = table[(table["method"] == "dense") & (table["kind"] == "none") & (table["status"] == "ok")]
+    dense = dense.sort_values(["recipe", "seed"], ascending=[True, True])
+    exact = dense.set_index(["setting", "recipe", "seed"])["cell"].to_dict()
+    first = dense[dense["recipe"] != ""].drop_duplicates("setting").set_index("setting")["cell"].to_dict()
+    keys = zip(table["cell"], table["setting"], table["recipe"], table["seed"], strict=True)
+    found = {
+        cell: exact.get((setting, recipe, seed)) or (None if recipe else first.get(setting))
+        for cell, setting, recipe, seed in keys
+    }
+    return {cell: other for cell, other in found.items() if other}
 
 
-def _ranks(table: pd.DataFrame, scored: Mapping[tuple[str, str], Scored], metric: str) -> pd.Series:
-    """Return the rank of each finished cell that has a budget, on the first split."""
-    import pandas as pd
-
-    ranks = pd.Series(pd.NA, index=table.index, dtype="Int64")
-    split = (table.attrs["splits"] or [""])[0]
-    runners = table[(table["status"] == "ok") & table["keep"].notna()]
-    for _, race in runners.groupby(_RACE):
-        ours = {index: scored[cell, split] for index, cell in race["cell"].items() if (cell, split) in scored}
-        for index, one in ours.items():
-            better = sum(other.paired(one, metric)[2] < 0 for other in ours.values() if other is not one)
-            ranks[index] = 1 + better
+def _ranks(setting: pd.DataFrame, rates: Rates) -> dict[str, int]:
+    """Return the rank of each cell that has a budget among those it races with."""
+    ranks = {}
+    for _, race in setting[setting["keep"].notna()].groupby(_RACE):
+        ours = [cell for cell in race["cell"] if cell in rates.cells]
+        for cell in ours:
+            ranks[cell] = 1 + sum(rates.difference(other, cell)[2] < 0 for other in ours if other != cell)
     return ranks
+
+
+def _bounds(values: np.ndarray) -> tuple[float, float]:
+    """Return the 2.5 % and 97.5 % points; a resample without reference words (NaN) does not count."""
+    if np.isnan(values).all():
+        return float("nan"), float("nan")
+    low, high = np.nanquantile(values, (0.025, 0.975))
+    return float(low), float(high)

@@ -1,0 +1,73 @@
+"""From a spec to a table: cells, then timings, then reports. What ``leaderboard`` and ``run`` share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.errors import StoreError
+from benchmark.registry import REGISTRY
+from benchmark.specs import Leaderboard
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def carry_out(spec: Leaderboard, out: Path, workers: int | None, quiet: bool) -> int:
+    """Run what is missing, time it, write the reports and print the table; return the exit code."""
+    from benchmark.harness.tree import grow
+    from benchmark.store.records import open_run
+
+    tree = grow(spec)  # before anything is written: a program that breaks its contract is a wrong spec
+    open_run(out, create=True)
+    from benchmark.harness import run as harness
+
+    outcome = harness.run(spec, out=out, workers=workers, quiet=quiet)
+    if spec.profile is not None:
+        harness.profile(out, spec)
+    written = report([out], out, spec.normalizer, cells={path.cell.id for path in tree.cells})
+    say_written(written)
+    if outcome.failed:
+        failed = [
+            f"{record.data['spec']['method']['name']} ({record.cell}): {record.error}" for record in outcome.failed
+        ]
+        print(f"{len(failed)} cell(s) failed and will be tried again next time:", *failed, sep="\n  ")
+        return 1
+    return 0
+
+
+def report(
+    runs: Sequence[Path], out: Path, normalizer: str, cells: Collection[str] | None = None, show: bool = True
+) -> list[Path]:
+    """Write all reports of some runs into ``out``, print the table, and return the paths written.
+
+    Raises:
+        StoreError: a run folder or record that cannot be used, or ``out`` cannot be written.
+    """
+    from benchmark.store.frame import frame
+
+    table = frame(runs, normalizer=normalizer, cells=cells)
+    try:
+        written = [path for name in REGISTRY.names("report") for path in REGISTRY.get("report", name).write(table, out)]
+    except OSError as error:
+        raise StoreError(f"{out}: cannot be written ({error.strerror}); give a folder you may write to") from error
+    if show:
+        show_table(table)
+    return written
+
+
+def show_table(table: pd.DataFrame) -> None:
+    """Print the frame by every report that can: those with a method ``show(frame, console)``."""
+    from benchmark.cli._tables import console
+
+    screen = console()
+    for name in REGISTRY.names("report"):
+        show = getattr(REGISTRY.get("report", name), "show", None)
+        if show is not None:
+            show(table, screen)
+
+
+def say_written(paths: Sequence[Path]) -> None:
+    """Print where the files are."""
+    print("written:", *(f"  {path}" for path in paths), sep="\n")

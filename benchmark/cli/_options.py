@@ -1,0 +1,47 @@
+"""Options that several verbs share, and the spec that they add up to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.spec_files import fractions, integers, items, load_spec, override, validate
+from benchmark.specs import Leaderboard
+
+Methods = Annotated[
+    str | None, typer.Option("--methods", help="Only these methods, and dense: a,b. Others join the rows they fit.")
+]
+Budgets = Annotated[str | None, typer.Option("--budgets", help="Kept fractions of every row with a budget: 0.8,0.6.")]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds: 0,1,2.")]
+Steps = Annotated[int | None, typer.Option("--steps", help="Optimiser steps on the path of every cell.")]
+Normalizer = Annotated[str | None, typer.Option("--normalizer", help="Normaliser of the scores.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder.  [default: out/<name of the spec>]")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes.  [default: by the machine]")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+SpecSource = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or the name of a preset.")]
+
+
+def read_spec(
+    source: str, methods: str | None, budgets: str | None, seeds: str | None, steps: int | None, normalizer: str | None
+) -> Leaderboard:
+    """Return the spec with the flags laid over it, checked: nothing has been written yet.
+
+    Raises:
+        SpecError: a name, an option or a value that cannot be.
+    """
+    chosen = override(
+        load_spec(source),
+        methods=None if methods is None else items(methods, "--methods"),
+        budgets=None if budgets is None else fractions(budgets),
+        seeds=None if seeds is None else integers(seeds, "--seeds"),
+        steps=steps,
+        normalizer=normalizer,
+    )
+    return validate(chosen)
+
+
+def folder_of(spec: Leaderboard, out: Path | None) -> Path:
+    """Return the run folder: what was asked for, or ``out/<name of the spec>``."""
+    return out if out is not None else Path("out") / spec.name

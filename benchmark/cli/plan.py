@@ -1,0 +1,155 @@
+"""``prunebench plan SPEC``: what is cached, what is missing, and what it will cost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchmark.cli import _options as options
+from benchmark.registry import REGISTRY
+from benchmark.specs import Leaderboard
+
+if TYPE_CHECKING:
+    from benchmark.harness.tree import Tree
+    from benchmark.store.records import Record
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Optimiser steps of a leaderboard, in all and from here."""
+
+    shared: int
+    unshared: int
+    saving: float
+    left: int
+    artefact_bytes: int | None
+    """All artefacts as dense models, an upper bound; None where the model does not tell."""
+
+
+def plan(
+    spec: options.SpecSource = "default",
+    methods: options.Methods = None,
+    budgets: options.Budgets = None,
+    seeds: options.Seeds = None,
+    steps: options.Steps = None,
+    normalizer: options.Normalizer = None,
+    out: options.Out = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Show the cells of a spec, which are done, and how many training steps the rest costs. Writes nothing."""
+    from benchmark.harness.tree import grow
+
+    chosen = options.read_spec(spec, methods, budgets, seeds, steps, normalizer)
+    tree, folder = grow(chosen), options.folder_of(chosen, out)
+    found = _records(folder)
+    rows = [_row(path, found) for path in tree.cells]
+    missing = [path.cell.id for path, row in zip(tree.cells, rows, strict=True) if row["state"] != "done"]
+    costs = Costs(
+        tree.steps_shared, tree.steps_unshared, tree.saving, _left(tree, missing, folder), _disk(chosen, tree, found)
+    )
+    if as_json:
+        print(json.dumps({"name": chosen.name, "out": str(folder), "cells": rows, **asdict(costs)}, indent=1))
+    else:
+        _print(chosen, folder, rows, costs)
+
+
+def _records(folder: Path) -> dict[str, Record]:
+    """Return the newest result, or else failure, of each cell; a folder that does not exist yet has none."""
+    from benchmark.store.records import MARKER, latest
+
+    return {record.cell: record for record in latest(folder)} if (folder / MARKER).exists() else {}
+
+
+def _row(path: Any, found: dict[str, Record]) -> dict[str, Any]:
+    cell, record = path.cell, found.get(path.cell.id)
+    return {
+        "id": cell.id,
+        "method": cell.method.name,
+        "options": cell.method.options,
+        "budget": cell.budget.kind,
+        "keep": cell.budget.keep,
+        "seed": cell.seed,
+        "steps": path.steps,
+        "state": "missing" if record is None else "done" if record.ok else "failed",
+    }
+
+
+def _left(tree: Tree, cells: list[str], folder: Path) -> int:
+    """Return the optimiser steps that the given cells still need, with what lies in ``work`` taken as it is."""
+    has: Any = lambda node, optimizer: False  # noqa: E731
+    if (folder / "work").is_dir():
+        from benchmark.harness.state import Workshop
+
+        has = Workshop(folder).has
+    wanted = set(cells)
+    todo: list[str | None] = []
+    for path in tree.cells:
+        if path.cell.id in wanted:
+            todo += [path.last, *path.rewind_to.values()]
+    needed: set[str] = set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in needed or has(node, optimizer=tree.needs_optimizer(node)):
+            continue
+        needed.add(node)
+        todo += [tree.nodes[node].parent, *tree.nodes[node].rewind_to.values()]
+    return sum(tree.nodes[node].fit.steps for node in needed)
+
+
+def _disk(spec: Leaderboard, tree: Tree, found: dict[str, Record]) -> int | None:
+    """Return the bytes that all artefacts take at most: each as large as the dense one."""
+    if spec.keep_artefacts == "none":
+        return 0
+    known = (record.data.get("counts", {}).get("bytes_dense") for record in found.values() if record.ok)
+    dense = next((size for size in known if size), None) or _parameter_bytes(spec)
+    return None if dense is None else dense * len(tree.cells)
+
+
+def _parameter_bytes(spec: Leaderboard) -> int | None:
+    """Return the model's size in fp32, from the header of its safetensors file; None where it has no such file."""
+    folder = getattr(REGISTRY.get("model", spec.model.name, **spec.model.options), "folder", None)
+    if folder is None or not (Path(folder) / "model.safetensors").is_file():
+        return None
+    with (Path(folder) / "model.safetensors").open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    total = 0
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            weights = 1
+            for size in tensor["shape"]:
+                weights *= size
+            total += 4 * weights
+    return total
+
+
+def _print(spec: Leaderboard, folder: Path, rows: list[dict[str, Any]], costs: Costs) -> None:
+    from benchmark.cli._tables import print_table
+
+    print(f"{spec.name}: {len(rows)} cells in {folder}")
+    headings = ("cell", "method", "budget", "kept", "seed", "steps", "state")
+    print_table(headings, map(_texts, rows), right=("kept", "seed", "steps"), whole=headings)
+    counted = [(state, sum(row["state"] == state for row in rows)) for state in ("done", "missing", "failed")]
+    print(", ".join(f"{number} {state}" for state, number in counted))
+    print(
+        f"training steps: {costs.shared:,} shared, {costs.unshared:,} without sharing "
+        f"({100 * costs.saving:.1f} % saved); {costs.left:,} still to do"
+    )
+    if costs.artefact_bytes is not None:
+        print(f"artefacts: at most {costs.artefact_bytes / 1e6:,.0f} MB of disk")
+
+
+def _texts(row: dict[str, Any]) -> list[str]:
+    listed = ",".join(f"{key}={value}" for key, value in row["options"].items())
+    label = f"{row['method']}[{listed}]" if listed else row["method"]
+    keep = "–" if row["keep"] is None else f"{row['keep']:g}"
+    return [row["id"], label, row["budget"], keep, str(row["seed"]), str(row["steps"]), row["state"]]
+
+
+@REGISTRY.register("verb", "plan")
+def add(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("plan")(plan)

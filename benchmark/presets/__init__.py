@@ -1,0 +1,1 @@
+"""Specs that come with the package: one YAML file a preset."""

@@ -1,0 +1,80 @@
+"""Hindi: fold what readers accept as one word, keep what distinguishes words."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from benchmark.api import Config
+from benchmark.registry import REGISTRY
+from normalizers import _hindi_text as texts
+from normalizers import _hindi_words as words
+from normalizers._rules import RuleBased, TextRule, fold_case, squeeze_spaces
+
+PROGRAM = (
+    TextRule("joiners", True, "joiners, soft hyphens, BOMs, bidi marks go: display only",
+             ("शक्\u200cति", "शक्ति"), texts.joiners),
+    TextRule("case", True, "Latin in lower case, full width to half width: not spoken",
+             ("Mobile फोन", "mobile फोन"), fold_case),
+    TextRule("digits", True, "Devanagari digits to ASCII, 1,00,000 without commas, 10:30 in two: one number",
+             ("१,००,०००", "100000"), texts.digits),
+    TextRule("punctuation", True, "punctuation to a space; initials join; visargas typed as colons: not spoken",
+             ("है।वह", "है वह"), texts.punctuation),
+    TextRule("unicode", True, "NFC, nukta after its consonant, vowels in one piece, no repeated marks: encodings",
+             ("पढ़ना", "पढ\u093cना"), texts.encodings),
+    TextRule("nasal", True, "nasal before a stop of its own row to anusvara: both spellings are accepted",
+             ("हिन्दी", "हिंदी"), words.nasal, "word"),
+    TextRule("chandrabindu", True, "chandrabindu to anusvara, but for listed pairs: newspapers drop it",
+             ("हाँ", "हां"), words.chandrabindu, "word"),
+    TextRule("nukta_loans", True, "no nukta on क ख ग ज फ, but for listed pairs: a habit of writing",
+             ("ज\u093cरूर", "जरूर"), words.nukta_loans, "word"),
+    TextRule("glide", True, "ये यी at a word's end to ए ई, but for roots in y: both are standard",
+             ("गये", "गए"), words.glide, "word"),
+    TextRule("variants", True, "listed words with two dictionary spellings: the same word",
+             ("दुःख", "दुख"), words.variants, "word"),
+    TextRule("number_words", False, "digits to Hindi words by a library: a choice of task",
+             ("15", "पंद्रह"), words.number_words, "word", again=True),
+    TextRule("whitespace", True, "every run of white space to one space, none at the ends: not spoken",
+             ("  हाल\u00a0 चाल ", "हाल चाल"), squeeze_spaces),
+)  # fmt: skip
+_WHAT = {rule.name: rule.what for rule in PROGRAM}
+
+
+class HindiConfig(Config):
+    """One switch a rule."""
+
+    joiners: bool = Field(default=True, description=_WHAT["joiners"])
+    case: bool = Field(default=True, description=_WHAT["case"])
+    digits: bool = Field(default=True, description=_WHAT["digits"])
+    punctuation: bool = Field(default=True, description=_WHAT["punctuation"])
+    unicode: bool = Field(default=True, description=_WHAT["unicode"])
+    nasal: bool = Field(default=True, description=_WHAT["nasal"])
+    chandrabindu: bool = Field(default=True, description=_WHAT["chandrabindu"])
+    nukta_loans: bool = Field(default=True, description=_WHAT["nukta_loans"])
+    glide: bool = Field(default=True, description=_WHAT["glide"])
+    variants: bool = Field(default=True, description=_WHAT["variants"])
+    number_words: bool = Field(default=False, description=_WHAT["number_words"])
+    whitespace: bool = Field(default=True, description=_WHAT["whitespace"])
+
+
+@REGISTRY.register("normalizer", "hindi")
+class Hindi(RuleBased):
+    """Hindi text for word error rates; every rule has a switch, and the result is a fixed point.
+
+    Folds: display characters, Latin case, digits of both scripts, punctuation, encodings of one word, and four habits
+    of spelling: the homorganic nasal (हिन्दी = हिंदी), chandrabindu (हाँ = हां), the nukta of loans (ज़रूर = जरूर) and the
+    glide (गये = गए); besides, a short list of words with two dictionary spellings (दुःख = दुख).
+    Keeps: vowel length, aspiration, retroflexes (ड़ is not ड), virama, visarga, candra o, श/ष/स, and listed pairs that
+    only a folded sign tells apart (हँस / हंस, राज़ / राज, गायें / गाएं).
+    Source: own rules after the orthography of standard Hindi; the word lists with glosses are in ``normalizers/data``.
+    """
+
+    Config: ClassVar[type[Config]] = HindiConfig
+    languages: ClassVar[tuple[str, ...]] = ("hi",)
+    program: ClassVar[tuple[TextRule, ...]] = PROGRAM
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)
+        if getattr(self.config, "number_words", False):
+            words.speaker()  # a missing library is an error now, not at the first number

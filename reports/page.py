@@ -1,0 +1,70 @@
+"""Report ``page``: the leaderboard as one HTML file that needs nothing else, sorts, and opens from disk."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.api import Report
+from benchmark.registry import REGISTRY
+from benchmark.store.files import write_atomically
+from reports import _content as content
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@REGISTRY.register("report", "page")
+class Page(Report):
+    """`leaderboard.html`: self-contained, sortable by its headings, light and dark, with the Pareto picture inside."""
+
+    def write(self, frame: pd.DataFrame, out: Path | str) -> list[Path]:
+        """Write the page.
+
+        Raises:
+            StoreError: nothing to report, or no scores in the frame.
+        """
+        out = Path(out)
+        text = page(frame)
+        out.mkdir(parents=True, exist_ok=True)
+        return [write_atomically(out / "leaderboard.html", text)]
+
+
+def page(frame: pd.DataFrame) -> str:
+    """Return the page. The picture is drawn anew, so that a file of an earlier run can never stand beside new numbers.
+
+    Every text that comes from a record is escaped by the template.
+    """
+    import jinja2
+
+    from reports.pareto import draw, render
+
+    shown = content.columns(frame)
+    boards = [
+        {
+            "title": board.title,
+            "notes": board.notes,
+            "sections": [
+                {
+                    "title": section.title,
+                    "rows": list(zip(section.rows["status"].eq("ok"), content.cells(section.rows, shown), strict=True)),
+                }
+                for section in board.sections
+            ],
+        }
+        for board in content.boards(frame)
+    ]
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("reports"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("leaderboard.html.j2").render(
+        boards=boards,
+        columns=shown,
+        picture=base64.b64encode(render(draw(frame), "svg")).decode(),
+        definitions=[line.replace("**", "") for line in content.DEFINITIONS],
+    )

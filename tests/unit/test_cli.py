@@ -1,0 +1,389 @@
+"""The command line: light, and clear when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from benchmark.cli.main import invoke
+from benchmark.registry import REGISTRY, Failure
+from benchmark.store.records import MARKER, Record
+from tests import fake_runs
+
+HEAVY = ("torch", "transformers", "pandas", "datasets", "optuna", "matplotlib", "scipy")
+VERBS = ("leaderboard", "run", "plan", "ls", "describe", "report", "merge", "profile", "doctor", "nano")
+
+
+@pytest.fixture
+def call(capsys, monkeypatch, tmp_path):
+    """Run one command in an empty folder; return its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        code = invoke([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def refused(call, tmp_path):
+    """Run a command that cannot be carried out: one line, code 2, nothing written; return the line."""
+
+    def run(*arguments: str | Path) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        code, _, err = call(*arguments)
+        assert code == 2
+        assert err.startswith("prunebench: error: ")
+        assert err.count("\n") == 1
+        assert "Traceback" not in err
+        assert sorted(tmp_path.rglob("*")) == before
+        return err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def fake_run(tmp_path_factory) -> Path:
+    return fake_runs.make(tmp_path_factory.mktemp("fake") / "run")
+
+
+# --- light --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["ls", "methods"], ["plan", "--help"], ["plan", "nowhere"], ["describe", "method", "imp"]]
+)
+def test_a_light_command_imports_nothing_heavy(arguments):
+    code = (
+        "import sys; from benchmark.cli.main import invoke; "
+        f"invoke({arguments!r}); print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_python_m_benchmark_is_the_same_command(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmark", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert done.returncode == 0
+    assert all(verb in done.stdout for verb in VERBS)
+    assert "worker" not in done.stdout  # hidden: the harness starts it
+
+
+def test_without_a_command_the_help_is_shown(call):
+    code, out, _ = call()
+    assert code == 0
+    assert "leaderboard" in out
+
+
+def test_version(call):
+    from benchmark import __version__
+
+    assert call("--version") == (0, f"prunebench {__version__}\n", "")
+
+
+# --- looking ------------------------------------------------------------------------------------------------------
+
+
+def test_ls_lists_every_kind(call):
+    for plural, kind in {
+        "methods": "method",
+        "corpora": "corpus",
+        "normalizers": "normalizer",
+        "reports": "report",
+    }.items():
+        code, out, _ = call("ls", plural)
+        assert code == 0
+        assert all(name in out for name in REGISTRY.names(kind))
+
+
+def test_ls_json_is_json(call):
+    code, out, _ = call("ls", "methods", "--json")
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert code == 0
+    assert rows["imp"]["budgets"] == ["prunable_nominal"]
+    assert rows["dense"]["owner"] == "methods.dense.Dense"
+    assert {row["name"] for row in json.loads(call("ls", "corpora", "--json")[1])} >= {"synthetic-hi", "folder"}
+
+
+def test_describe_shows_card_options_and_ranges(call):
+    code, out, _ = call("describe", "method", "imp")
+    assert code == 0
+    assert "arXiv 1803.03635" in out
+    rate = next(line for line in out.splitlines() if line.startswith("rate "))
+    assert "float > 0 < 1" in rate and "0.85" in rate and "share of the remaining weights" in rate
+    assert "prunable_nominal" in out
+
+
+def test_describe_shows_the_rules_of_a_normalizer(call):
+    code, out, _ = call("describe", "normalizer", "hindi")
+    rules = REGISTRY.lookup("normalizer", "hindi").rules
+    assert code == 0
+    assert rules and all(f"rule {rule.name} (" in out for rule in rules)
+
+
+def test_every_plugin_can_be_described(call):
+    for kind in ("method", "normalizer", "corpus", "model", "report"):
+        for name in REGISTRY.names(kind):
+            assert call("describe", kind, name)[0] == 0
+
+
+def test_plan_of_the_default(call, tmp_path):
+    code, out, _ = call("plan")
+    assert code == 0
+    assert "default: 23 cells in out/default" in out
+    assert "0 done, 23 missing, 0 failed" in out
+    assert not list(tmp_path.iterdir())
+
+
+def test_plan_as_data(call):
+    code, out, _ = call("plan", "default", "--json")
+    plan = json.loads(out)
+    assert code == 0
+    assert len({cell["id"] for cell in plan["cells"]}) == 23
+    assert plan["unshared"] == 22 * 120  # the shipped model is not trained
+    assert plan["saving"] >= 1 / 3
+    assert plan["left"] == plan["shared"]
+
+
+def test_plan_counts_what_is_done_and_failed(call, tmp_path):
+    cells = {cell["method"]: cell for cell in json.loads(call("plan", "tiny", "--json")[1])["cells"]}
+    run = tmp_path / "run"
+    (run / "runs").mkdir(parents=True)
+    (run / MARKER).write_text('{"format": 1}')
+    put(run, cells["dense"]["id"], {"status": "ok", "error": None})
+    put(run, cells["imp"]["id"], {"status": "failed", "error": {"type": "X", "message": "y"}})
+    plan = json.loads(call("plan", "tiny", "--out", run, "--json")[1])
+    states = {cell["method"]: cell["state"] for cell in plan["cells"]}
+    assert (states["dense"], states["imp"], states["random"]) == ("done", "failed", "missing")
+    assert plan["left"] == plan["shared"] - 3  # the second half of dense: nobody else needs it
+
+
+def put(run: Path, cell: str, about: dict) -> Path:
+    folder = run / "runs" / cell / "20260101T000000.000000Z-000000"
+    folder.mkdir(parents=True)
+    record = {"format": 1, "cell": cell, "attempt": folder.name, "spec": {"method": {}}, **about}
+    record |= {"plan": {}, "counts": {"bytes_dense": 6_000_000}, "budget": {}, "data": {}}
+    (folder / "record.json").write_text(json.dumps(record))
+    return folder / "record.json"
+
+
+def test_plan_with_flags(call):
+    code, out, _ = call("plan", "--methods", "magnitude", "--budgets", "0.5", "--seeds", "0,1")
+    assert code == 0
+    assert "4 cells" in out
+
+
+# --- running ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def harness(monkeypatch):
+    """A harness that only notes what it is asked for; ``failed`` is what its run says has failed."""
+    import benchmark.harness
+
+    asked, failed = [], []
+    fake = SimpleNamespace(
+        run=lambda spec, **how: asked.append(("run", spec.name, how)) or SimpleNamespace(records=[], failed=failed),
+        profile=lambda out, spec: asked.append(("profile", out)),
+    )
+    monkeypatch.setitem(sys.modules, "benchmark.harness.run", fake)
+    monkeypatch.setattr(benchmark.harness, "run", fake, raising=False)
+    monkeypatch.setattr(
+        "benchmark.cli._flow.report",
+        lambda runs, out, normalizer, cells: asked.append(("report", normalizer, len(cells))) or [out / "table.md"],
+    )
+    return SimpleNamespace(asked=asked, failed=failed)
+
+
+def test_leaderboard_runs_profiles_and_reports(call, harness):
+    code, out, err = call("leaderboard", "--workers", "2", "--quiet")
+    where = Path("out/default")
+    assert (code, err) == (0, "")
+    assert harness.asked == [
+        ("run", "default", {"out": where, "workers": 2, "quiet": True}),
+        ("profile", where),
+        ("report", "hindi", 23),
+    ]
+    assert str(where / "table.md") in out
+
+
+def test_failed_cells_are_named_and_the_rest_is_reported(call, harness, tmp_path):
+    harness.failed.append(Record("0123456789abcdef", "x", tmp_path, failure("imp", "asked 0.5, reached 0.7")))
+    code, out, _ = call("run", "tiny", "--out", "here")
+    assert code == 1
+    assert "imp (0123456789abcdef): BudgetMissedError: asked 0.5, reached 0.7" in out
+    assert harness.asked[-1] == ("report", "hindi", 9)
+
+
+def failure(method: str, message: str) -> dict:
+    error = {"type": "BudgetMissedError", "message": message}
+    return {"status": "failed", "error": error, "spec": {"method": {"name": method}}}
+
+
+# --- records ------------------------------------------------------------------------------------------------------
+
+
+def test_report_writes_files_and_says_where(call, fake_run, tmp_path):
+    code, out, err = call("report", fake_run, "--out", tmp_path / "report", "--normalizer", "identity")
+    assert (code, err) == (0, "")
+    for name in ("leaderboard.md", "leaderboard.csv", "leaderboard.html", "pareto.png"):
+        assert (tmp_path / "report" / name).stat().st_size > 0
+        assert str(tmp_path / "report" / name) in out
+
+
+def test_report_prints_the_table(call, fake_run, tmp_path):
+    out = call("report", fake_run, "--out", tmp_path / "report", "--normalizer", "identity")[1]
+    assert "random_structured" in out
+    assert "identity:" in out  # the signature
+
+
+def test_merge_is_the_union(call, fake_run, tmp_path):
+    code, out, _ = call("merge", fake_run, "--into", tmp_path / "both")
+    assert code == 0
+    assert "23 attempt(s) and 1 timing record(s) copied" in out
+    assert (
+        "0 attempt(s) and 0 timing record(s) copied, 23 attempt(s)"
+        in call("merge", fake_run, "--into", tmp_path / "both")[1]
+    )
+
+
+# --- doctor -------------------------------------------------------------------------------------------------------
+
+
+def test_doctor_is_well(call):
+    code, out, _ = call("doctor")
+    assert code == 0, out
+    for word in ("torch", "device", "threads", "cache", "espeak-ng", "methods", "all is well"):
+        assert word in out
+
+
+def test_doctor_names_a_broken_plugin(call, monkeypatch):
+    monkeypatch.setattr(REGISTRY, "failures", [Failure("their.module", "ImportError: no such thing")])
+    code, out, _ = call("doctor")
+    assert code == 1
+    assert "FAULT plug-in their.module could not be loaded: ImportError: no such thing" in out
+
+
+def test_doctor_finds_a_cache_that_cannot_be_written(call, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PRUNEBENCH_CACHE", str(tmp_path / "file" / "cache"))
+    code, out, _ = call("doctor")
+    assert code == 1
+    assert "cannot be written" in out
+
+
+# --- bad input ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", [["leaderboard"], ["run", "default"], ["plan"]])
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--methods", "magnitud"], "unknown method 'magnitud'; did you mean 'magnitude'?"),
+        (["--budgets", "0"], "a kept fraction lies above 0 and at most 1, not 0"),
+        (["--budgets", "1.5"], "a kept fraction lies above 0 and at most 1, not 1.5"),
+        (["--budgets", "half"], "'half' is not a number"),
+        (["--seeds", "one"], "--seeds: 'one'"),
+        (["--steps", "0"], "training.steps = 0"),
+        (["--steps", "few"], "--steps"),
+        (["--normalizer", "hidni"], "unknown normalizer 'hidni'; did you mean 'hindi'?"),
+        (["--step", "3"], "--step"),
+    ],
+)
+def test_wrong_flags_are_refused_before_anything_is_written(refused, verb, flags, said):
+    assert said in refused(*verb, *flags)
+
+
+def test_wrong_specs_are_refused(refused, tmp_path):
+    spec = tmp_path / "mine.yaml"
+    for text, said in {
+        "grid: [{methods: [dense]}]\ntraning: {}": "mine.yaml: unknown key 'traning'; did you mean 'training'?",
+        "grid: [{methods: [dense]}": "mine.yaml: broken YAML at line 1",
+        "grid: [{methods: [imq], budget: prunable_nominal, keep: [0.5]}]": "unknown method 'imq'; did you mean 'imp'?",
+        "grid: [{methods: [imp], budget: prunable_nominal, keep: [1.5]}]": "not 1.5",
+        "grid: [{methods: [imp], budget: prunable_nominal, keep: [half]}]": "'half'",
+    }.items():
+        spec.write_text(text)
+        for verb in ("run", "plan"):
+            assert said in refused(verb, spec)
+
+
+def test_commands_names_and_kinds_are_suggested(refused):
+    assert "did you mean 'methods'?" in refused("ls", "metods")
+    assert "did you mean 'imp'?" in refused("describe", "method", "imq")
+    assert "Did you mean 'plan'?" in refused("plann")
+    assert "unknown preset 'defalt'; did you mean 'default'?" in refused("leaderboard", "--preset", "defalt")
+    assert "unknown corpus 'synthetic-hx'; did you mean" in refused("nano", "build", "--language", "hx")
+
+
+def test_a_broken_plugin_is_hinted_at_where_a_name_is_unknown(refused, monkeypatch):
+    monkeypatch.setattr(REGISTRY, "failures", [Failure("theirs", "ImportError: x")])
+    assert "prunebench doctor" in refused("describe", "method", "their_method")
+
+
+@pytest.mark.parametrize("verb", [["leaderboard"], ["run", "tiny"], ["nano", "build"]])
+def test_an_output_folder_that_is_not_writable(refused, verb, tmp_path):
+    (tmp_path / "file").write_text("")  # a path below a file: not writable for root either
+    assert "cannot be written" in refused(*verb, "--out", tmp_path / "file" / "out")
+
+
+def test_a_report_folder_that_is_not_writable(refused, fake_run, tmp_path):
+    (tmp_path / "file").write_text("")
+    line = refused("report", fake_run, "--out", tmp_path / "file" / "out", "--normalizer", "identity")
+    assert "cannot be written" in line
+
+
+def test_an_output_folder_with_other_things_in_it(refused, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("mine")
+    assert "is not a run folder" in refused("leaderboard", "--out", tmp_path / "thesis")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["report", "RUN", "--out", "r"], ["plan", "tiny", "--out", "RUN"], ["merge", "RUN", "--into", "c"]]
+)
+def test_run_folders_that_cannot_be_read(refused, arguments, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / MARKER).write_text('{"format": 99}')
+    asked = [run if part == "RUN" else part for part in arguments]
+    assert "format 99 is newer" in refused(*asked)
+    (run / MARKER).write_text('{"format": 1}')
+    record = put(run, "0123456789abcdef", {"status": "ok", "error": None})
+    record.write_text(record.read_text()[:40])
+    line = refused(*asked)
+    assert str(record) in line and "cut off" in line
+
+
+def test_run_folders_that_are_none(refused, tmp_path):
+    assert "no such folder" in refused("report", tmp_path / "nowhere", "--out", tmp_path / "r")
+    assert "no such folder" in refused("merge", tmp_path / "nowhere", "--into", tmp_path / "c")
+    assert "no such folder" in refused("profile", tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    assert "is not a run folder" in refused("report", tmp_path / "empty", "--out", tmp_path / "r")
+    assert "--out" in refused("profile", tmp_path / "empty")
+
+
+def test_an_interruption_is_no_traceback(call, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmark.cli.ls.about", interrupted)
+    code, _, err = call("ls", "methods")
+    assert code == 130
+    assert err.startswith("prunebench: interrupted")

@@ -1,0 +1,181 @@
+"""Records as a table: one row a cell, scores that agree with the measure's own, and pairs that are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jiwer
+import numpy as np
+import pandas as pd
+import pytest
+
+import benchmark
+from benchmark.errors import StoreError
+from benchmark.measure import bootstrap
+from benchmark.measure.scores import Normalised, compare, scored
+from benchmark.store.frame import column, frame, label
+from benchmark.store.merging import merge
+from benchmark.store.records import RECORD, Record, finished, latest, open_run
+from benchmark.store.timings import write_timing
+from tests.fake_runs import DEVICE, PRUNABLE, Plain, commit, fail, make, ok_data, spec
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("fake") / "run")
+
+
+@pytest.fixture(scope="module")
+def table(run: Path) -> pd.DataFrame:
+    return frame(run, normalizer=Plain())
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    return open_run(tmp_path / "run", create=True)
+
+
+def row(table: pd.DataFrame, method: str, keep: float | None = None, block: str | None = None) -> pd.Series:
+    found = table[(table["method"] == method) & (table["keep"].eq(keep) if keep else table["keep"].isna())]
+    return (found if block is None else found[found["block"] == block]).iloc[0]
+
+
+def test_one_row_a_cell_failures_among_them(run: Path, table: pd.DataFrame) -> None:
+    assert len(table) == 23 == table["cell"].nunique() == len(latest(run))
+    assert table.groupby("block").size().to_dict() == {"mask": 12, "reference": 2, "stored": 9}
+    failed = table[table["status"] == "failed"].iloc[0]
+    assert failed["error"].startswith("BudgetMissedError: asked")
+    assert failed[["reached", "params_stored", "test_wer", "rank", "rtfx"]].isna().all()
+
+
+def test_what_the_record_says_is_in_the_row(table: pd.DataFrame) -> None:
+    one = row(table, "l1_group", 0.6)
+    assert (one["denominator"], one["steps"], one["seed"], one["corpus"]) == (PRUNABLE, 120, 0, "fake-hi")
+    assert one["macs_first_token"] == one["macs_encoder"] + one["macs_cross_kv"] + one["macs_decoder_token"]
+    assert one["test_utterances"] == 80
+    assert one["test_unseen_voice_hash"]
+    assert row(table, "shipped")["recipe"] == ""
+    counted = ["params_stored", "bytes", "macs_encoder", "steps", "rank", "test_empty"]
+    assert all(str(table[name].dtype) == "Int64" for name in counted)
+
+
+def test_the_public_face_is_the_same_function(run: Path) -> None:
+    assert benchmark.frame is frame
+    assert "test_wer" not in benchmark.frame(str(run), timings=False)
+
+
+def test_scores_are_those_of_jiwer_and_of_the_bootstrap(run: Path, table: pd.DataFrame) -> None:
+    one, dense = row(table, "magnitude", 0.4), row(table, "dense")
+    said = finished(run, one["cell"]).transcripts("test")  # type: ignore[union-attr]
+    assert one["test_wer"] == pytest.approx(jiwer.wer(list(said["reference"]), list(said["hypothesis"])))
+    assert one["test_cer"] == pytest.approx(jiwer.cer(list(said["reference"]), list(said["hypothesis"])))
+    ours, theirs = (scored(finished(run, cell), "test", Normalised(Plain())) for cell in (one["cell"], dense["cell"]))  # type: ignore[arg-type]
+    interval = bootstrap.interval(ours.words.errors, ours.words.lengths)
+    assert tuple(one[["test_wer_lo", "test_wer_hi"]]) == pytest.approx((interval.lo, interval.hi))
+    paired = compare(ours, theirs)
+    expected = (paired.difference, paired.lo, paired.hi)
+    assert tuple(one[["test_wer_delta", "test_wer_delta_lo", "test_wer_delta_hi"]]) == pytest.approx(expected)
+    assert table.attrs["signature"] == ours.signature
+    assert np.isnan(dense["test_wer_delta"])
+    assert row(table, "shipped")["test_wer_delta"] == pytest.approx(
+        row(table, "shipped")["test_wer"] - dense["test_wer"]
+    )
+
+
+def test_ranks_count_the_methods_that_are_surely_better(run: Path, table: pd.DataFrame) -> None:
+    assert table.loc[table["block"] == "reference", "rank"].isna().all()
+    normalised = Normalised(Plain())
+    for _, race in table[table["keep"].notna() & (table["status"] == "ok")].groupby(["block", "keep"]):
+        found = {cell: scored(finished(run, cell), "test", normalised) for cell in race["cell"]}  # type: ignore[arg-type]
+        for cell, rank in zip(race["cell"], race["rank"], strict=True):
+            others = [other for name, other in found.items() if name != cell]
+            assert rank == 1 + sum(compare(other, found[cell]).hi < 0 for other in others)
+    assert row(table, "random", 0.8)["rank"] == 4
+
+
+def test_pairing_cells_with_other_test_data_is_refused(empty: Path) -> None:
+    one = commit(empty, ok_data(spec()), 0.1, {"test": 5})
+    other = commit(empty, ok_data(spec("imp", "prunable_nominal", 0.5)), 0.1, {"test": 5}, salt="another download")
+    with pytest.raises(StoreError, match="cannot be paired") as error:
+        frame(empty, normalizer=Plain())
+    assert one.cell in str(error.value)
+    assert other.cell in str(error.value)
+    assert len(frame(empty)) == 2
+
+
+def test_other_corpora_and_recipes_never_meet(empty: Path) -> None:
+    def both(**changes: object) -> list[Record]:
+        cells = (spec(**changes), spec("imp", "prunable_nominal", 0.5, **changes))  # type: ignore[arg-type]
+        return [commit(empty, ok_data(cell), 0.1, {"test": 5}, salt=str(changes.get("corpus"))) for cell in cells]
+
+    both()
+    both(corpus={"name": "other", "version": "1", "language": "hi"})
+    longer = both(training={"steps": 240})
+    table = frame(empty, normalizer=Plain()).set_index("cell")
+    assert table["setting"].nunique() == 2
+    assert table["recipe"].nunique() == 2
+    assert table.groupby("method")["rank"].max().dropna().eq(1).all()
+    dense, imp = (table.loc[record.cell] for record in longer)
+    assert imp["test_wer_delta"] == pytest.approx(imp["test_wer"] - dense["test_wer"])
+
+
+def test_without_dense_there_is_no_difference(empty: Path) -> None:
+    commit(empty, ok_data(spec("imp", "prunable_nominal", 0.5)), 0.1, {"test": 5})
+    table = frame(empty, normalizer=Plain())
+    assert table["test_wer_delta"].isna().all()
+    assert table["rank"].eq(1).all()
+
+
+def test_an_empty_run_and_a_run_of_failures_are_tables_too(empty: Path) -> None:
+    assert frame(empty, normalizer=Plain()).empty
+    fail(empty, spec("imp", "prunable_nominal", 0.5), "no")
+    table = frame(empty, normalizer=Plain())
+    assert len(table) == 1
+    assert table["rank"].isna().all()
+
+
+def test_timings_of_two_devices_never_share_a_column(empty: Path) -> None:
+    record = commit(empty, ok_data(spec()), 0.1, {"test": 5})
+    other = commit(empty, ok_data(spec("imp", "prunable_nominal", 0.5)), 0.1, {"test": 5})
+    common = {"cell": record.cell, "attempt": record.attempt}
+    write_timing(empty, "gpu", [common | {"rtfx": 900.0}])
+    write_timing(empty, "cpu", [common | {"rtfx": 9.0}, {"cell": other.cell, "attempt": other.attempt, "rtfx": 8.0}])
+    write_timing(empty, "cpu", [common | {"rtfx": 9.5}, common | {"attempt": "an older one", "rtfx": 1.0}])
+    table = frame(empty).set_index("cell")
+    assert table.attrs["devices"] == ["cpu", "gpu"]
+    assert (table.loc[record.cell, "rtfx"], table.loc[other.cell, "rtfx"]) == (9.5, 8.0)
+    gpu = frame(empty, device="gpu").set_index("cell")
+    assert gpu.loc[record.cell, "rtfx"] == 900
+    assert gpu["rtfx"].isna()[other.cell]
+    assert frame(empty, timings=False)["rtfx"].isna().all()
+
+
+def test_several_folders_are_read_as_their_union(tmp_path: Path) -> None:
+    a, b = (open_run(tmp_path / name, create=True) for name in "ab")
+    fail(a, spec("imp"), "no")
+    commit(a, ok_data(spec()), 0.1, {"test": 5})
+    commit(b, ok_data(spec("imp")), 0.1, {"test": 5})
+    merge([a, b], tmp_path / "c")
+    pd.testing.assert_frame_equal(frame([a, b]), frame(tmp_path / "c"))
+    assert frame([a, b])["status"].eq("ok").all()
+    assert len(frame([a, b], cells=[latest(a)[0].cell])) == 1
+
+
+def test_broken_records_raise_or_are_named(empty: Path) -> None:
+    record = commit(empty, ok_data(spec()), 0.1, {"test": 5})
+    commit(empty, ok_data(spec("imp")), 0.1, {"test": 5})
+    (record.path / RECORD).write_text("{")
+    with pytest.raises(StoreError, match="cut off"):
+        frame(empty)
+    problems: list[str] = []
+    table = frame(empty, problems=problems)
+    assert len(table) == 1
+    assert table.attrs["problems"] == problems
+    assert len(problems) == 1
+
+
+def test_names() -> None:
+    assert column("test-unseen-voice") == "test_unseen_voice"
+    assert label("imp", {"rounds": 3, "rewind": True}) == "imp[rewind=True,rounds=3]"
+    assert label("imp", {}) == "imp"
+    assert DEVICE

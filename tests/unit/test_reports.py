@@ -1,0 +1,223 @@
+"""What reports write: right order, failures in sight, nothing unescaped, nothing half-written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+import reports
+from benchmark.errors import StoreError
+from benchmark.registry import REGISTRY
+from benchmark.store.files import write_atomically
+from benchmark.store.frame import frame
+from benchmark.store.records import open_run
+from reports import _content as content
+from reports.pareto import draw, front, render
+from tests.fake_runs import Plain, commit, make, ok_data, spec
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    return frame(make(tmp_path_factory.mktemp("fake") / "run"), normalizer=Plain())
+
+
+@pytest.fixture(scope="module")
+def written(table: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    out = tmp_path_factory.mktemp("out") / "new"
+    paths = [path for name in ("table", "page", "pareto") for path in REGISTRY.get("report", name).write(table, out)]
+    assert sorted(paths) == sorted(out.iterdir())
+    return {path.name: path for path in paths}
+
+
+# --- order and content --------------------------------------------------------------------------------------------
+
+
+def test_reports_are_plug_ins() -> None:
+    assert {"table", "page", "pareto"} <= set(REGISTRY.names("report"))
+    assert not [failure for failure in REGISTRY.failures if failure.source.startswith("reports")]
+
+
+def test_blocks_come_in_order_and_rank_within_a_kept_fraction(table: pd.DataFrame) -> None:
+    (board,) = content.boards(table)
+    assert [section.block for section in board.sections] == ["reference", "mask", "stored"]
+    assert board.sections[0].rows["method"].tolist() == ["dense", "shipped"]
+    for section in board.sections[1:]:
+        assert section.rows["keep"].is_monotonic_decreasing
+        for _, race in section.rows.groupby("keep"):
+            done = race[race["status"] == "ok"]
+            assert done["rank"].is_monotonic_increasing
+            assert race["status"].tolist() == sorted(race["status"], reverse=True)  # failed cells end their group
+
+
+def test_another_kind_of_budget_is_a_block_of_its_own(tmp_path: Path) -> None:
+    run = open_run(tmp_path / "run", create=True)
+    commit(run, ok_data(spec("imp", "macs", 0.5)), 0.1, {"test": 5})
+    (board,) = content.boards(frame(run, normalizer=Plain()))
+    assert [section.title for section in board.sections] == ["Budget in macs"]
+
+
+def test_each_recipe_is_a_board_and_the_untrained_model_is_on_all(tmp_path: Path) -> None:
+    run = open_run(tmp_path / "run", create=True)
+    for one in (spec(), spec(training={"steps": 240}), spec("shipped", training=None)):
+        commit(run, ok_data(one), 0.1, {"test": 5})
+    boards = content.boards(frame(run, normalizer=Plain()))
+    assert [board.rows["method"].tolist() for board in boards] == [["dense", "shipped"]] * 2
+    assert len(draw(frame(run, normalizer=Plain())).subfigs) == 2
+
+
+def test_seeds_get_a_column_when_there_are_several(tmp_path: Path) -> None:
+    run = open_run(tmp_path / "run", create=True)
+    for seed in (0, 1):
+        commit(run, ok_data(spec(seed=seed)), 0.1, {"test": 5})
+        commit(run, ok_data(spec("imp", "prunable_nominal", 0.5, seed=seed)), 0.1, {"test": 5})
+    table = frame(run, normalizer=Plain())
+    assert "seed" in [column.name for column in content.columns(table)]
+    assert table["rank"].dropna().tolist() == [1, 1]
+    render(draw(table), "svg")
+
+
+def test_a_report_without_scores_or_rows_says_so(table: pd.DataFrame, tmp_path: Path) -> None:
+    for name in ("table", "page", "pareto"):
+        with pytest.raises(StoreError, match="needs scores"):
+            REGISTRY.get("report", name).write(table.drop(columns="rank"), tmp_path / "out")
+        with pytest.raises(StoreError, match="nothing to report"):
+            REGISTRY.get("report", name).write(table[:0], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1_480_704, "1.48 M"), (773_000, "773 k"), (999_600, "1 M"), (0, "0"), (93.1e6, "93.1 M"), (2e15, "2000 T")],
+)
+def test_large_numbers_read_well(value: float, text: str) -> None:
+    assert content.si(value).text == text
+    assert content.si(None).text == content.NOTHING
+
+
+# --- files --------------------------------------------------------------------------------------------------------
+
+
+def test_markdown_shows_every_cell_and_escapes(written: dict[str, Path]) -> None:
+    text = written["leaderboard.md"].read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) == 23 + 3 * 2  # a heading and a ruler a block
+    assert all(len(re.findall(r"(?<!\\)\|", row)) == len(re.findall(r"(?<!\\)\|", rows[0])) for row in rows)
+    assert "<script" not in text
+    failed = next(row for row in rows if "FAILED" in row)
+    assert "l1_group" in failed
+    assert "too far" in failed
+    for said in ("Nominal", "Stored", "Realised", "1,179,648 prunable weights", "Normaliser plain", "position 24"):
+        assert said in text
+
+
+def test_csv_holds_every_column_of_every_cell(written: dict[str, Path], table: pd.DataFrame) -> None:
+    rows = list(csv.DictReader(io.StringIO(written["leaderboard.csv"].read_text())))
+    assert len(rows) == 23
+    assert set(rows[0]) == set(table.columns)
+    assert rows[0]["method"] == "dense"
+    assert float(rows[0]["test_wer"]) == pytest.approx(float(table.query("method == 'dense'")["test_wer"].iloc[0]))
+    assert rows[0]["params_stored"].isdigit()
+    assert [row["status"] for row in rows].count("failed") == 1
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_html_is_self_contained_and_escaped(written: dict[str, Path]) -> None:
+    text = written["leaderboard.html"].read_text()
+    page = _Page()
+    page.feed(text)
+    assert page.tags.count("script") == 1  # our own
+    assert "<script>alert('x')</script>" in "".join(page.text)
+    assert page.tags.count("tr") == 23 + 3 + 1
+    assert all(link.startswith("data:image/svg+xml;base64,") for link in page.links)
+    assert len(page.links) == 1
+    assert "prefers-color-scheme" in text
+    assert not re.search(r"https?://", re.sub(r"base64,[^\"]*", "", text))
+
+
+def test_pictures_are_whole_and_the_same_each_time(written: dict[str, Path], table: pd.DataFrame) -> None:
+    assert written["pareto.png"].read_bytes().startswith(b"\x89PNG")
+    svg = written["pareto.svg"].read_text()
+    assert svg.rstrip().endswith("</svg>")
+    assert render(draw(table), "svg").decode() == svg
+
+
+def test_a_picture_of_failures_only_is_drawn(table: pd.DataFrame) -> None:
+    failed = table[table["status"] == "failed"]
+    failed.attrs = table.attrs
+    assert render(draw(failed), "png").startswith(b"\x89PNG")
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    path = write_atomically(tmp_path / "leaderboard.md", "old")
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(Path, "replace", full)
+        write_atomically(path, "new")
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
+
+
+def test_write_all_writes_every_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make(tmp_path / "run", keeps=(0.8,))
+    lookup = REGISTRY.lookup
+    monkeypatch.setattr(
+        REGISTRY, "lookup", lambda kind, name: Plain if (kind, name) == ("normalizer", "plain") else lookup(kind, name)
+    )
+    names = {path.name for path in reports.write_all(run, tmp_path / "out", "plain")}
+    assert names >= {"leaderboard.md", "leaderboard.csv", "leaderboard.html", "pareto.png", "pareto.svg"}
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be written"):
+        reports.write_all(run, tmp_path / "file", "plain")
+
+
+# --- the front ----------------------------------------------------------------------------------------------------
+
+
+def test_the_front_is_that_of_a_naive_loop() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        points = rng.integers(0, 8, (rng.integers(1, 25), 2)).astype(float)  # a coarse grid, so that ties abound
+        naive = [not any((q <= p).all() and (q < p).any() for q in points) for p in points]
+        assert front(points[:, 0], points[:, 1]).tolist() == naive
+
+
+def test_ties_stay_on_the_front_together() -> None:
+    assert front([1, 1, 2], [3, 3, 3]).tolist() == [True, True, False]
+
+
+# --- terminal -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [70, 100, 250])
+def test_the_terminal_shows_what_fits(table: pd.DataFrame, width: int) -> None:
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    REGISTRY.get("report", "table").show(table, console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in text
+    assert all(name in text for name in table["label"])
+    assert text.count("FAILED") == 3  # the cell, its reason, the note
+    assert ("train s" in text) == (width == 250)
+    assert "<script>" in text
