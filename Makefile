@@ -31,6 +31,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 wheel: $(STAMP)
+	@rm -rf build # what a former build left there would go into this wheel
 	$(BIN)/python -m build --wheel --no-isolation
 
 # The stamp is written last, so an installation that was interrupted is taken up again.
