@@ -1,0 +1,100 @@
+"""What every node of one leaderboard needs: model, processor, features and labels, loaded once per process."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmark.api import Corpus, Model, Split
+from benchmark.corpora.features import log_mels
+from benchmark.errors import DataError
+from benchmark.harness.nano import tokenise
+from benchmark.harness.state import State
+from benchmark.harness.training import IGNORED_LABEL, Tokenised
+from benchmark.registry import REGISTRY
+from benchmark.specs import Leaderboard
+from benchmark.whisper.structure import Structure
+
+SAMPLING_RATE = 16_000
+
+__all__ = ["IGNORED_LABEL", "Bench", "Evaluation", "device"]
+
+
+def device() -> str:
+    """Return ``cuda`` where there is one, else ``cpu``."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation split and its log-mels, shape ``(N, mels, frames)`` in fp16."""
+
+    split: Split
+    features: np.ndarray
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """Length of each utterance in seconds, shape ``(N,)``."""
+        lengths = [len(self.split.waveform(index)) for index in range(len(self.split))]
+        return np.array(lengths, dtype=np.float64) / SAMPLING_RATE
+
+
+class Bench:
+    """Loads on first use; features come from the shared cache."""
+
+    def __init__(self, spec: Leaderboard) -> None:
+        self.spec = spec
+        self.corpus: Corpus = REGISTRY.get("corpus", spec.corpus.name, **spec.corpus.options)
+        self.source: Model = REGISTRY.get("model", spec.model.name, **spec.model.options)
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        model, processor = self.source.load()
+        if hasattr(processor.tokenizer, "set_prefix_tokens"):
+            processor.tokenizer.set_prefix_tokens(language=self.corpus.language, task="transcribe")
+        return model, processor
+
+    @property
+    def processor(self) -> Any:
+        """The WhisperProcessor, set to the corpus' language."""
+        return self._loaded[1]
+
+    @cached_property
+    def structure(self) -> Structure:
+        """The prunable structure of the dense model."""
+        return Structure.of(self._loaded[0])
+
+    def model(self, state: State) -> Any:
+        """Return a fresh dense-shaped model on the device, with the state's weights where it has some."""
+        model = copy.deepcopy(self._loaded[0])
+        if state.weights is not None:
+            _, unexpected = model.load_state_dict(state.weights, strict=False)
+            if unexpected:
+                raise DataError(f"cached weights do not fit the model: {unexpected[0]}; delete the folder work")
+            model.tie_weights()
+        return model.to(device())
+
+    @cached_property
+    def material(self) -> Tokenised:
+        """The training pool."""
+        split = self.corpus.load(self.spec.corpus.train, self.spec.training.utterances)
+        features = log_mels(split, self.processor.feature_extractor)
+        return Tokenised(features, tokenise(split.texts, self.processor))
+
+    @cached_property
+    def evaluations(self) -> dict[str, Evaluation]:
+        """The evaluation splits, by name."""
+        result = {}
+        for name, limit in self.spec.corpus.evaluate.items():
+            split = self.corpus.load(name, limit)
+            result[name] = Evaluation(split, log_mels(split, self.processor.feature_extractor))
+        return result
+
+    def prepare(self) -> None:
+        """Make sure that everything is in the cache, so that workers only read."""
+        _ = self.structure, self.material, self.evaluations

@@ -1,0 +1,214 @@
+"""The two units of work: a node of the tree (a Fit), and the evaluation of a cell."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark.api import Prune, Rewind, Step
+from benchmark.errors import StoreError
+from benchmark.harness.bench import Bench, device
+from benchmark.harness.seeds import derive
+from benchmark.harness.state import Ledger, State, Workshop, snapshot
+from benchmark.harness.training import Progress, fit, stream_order
+from benchmark.harness.tree import CellPath, Node, Tree
+from benchmark.measure.counting import macs, nonzero, parameters
+from benchmark.measure.decoding import Decoding, transcribe
+from benchmark.pruning.budgets import check_budget, reached
+from benchmark.store.records import MODEL, PLAN, Attempt, Record
+from benchmark.whisper.files import write_state
+from benchmark.whisper.masking import Masker
+from benchmark.whisper.surgery import shrink
+from benchmark.whisper.view import View
+
+DECODER_POSITION = 31
+"""Decoder position at which a token's MACs are counted: 32 keys in the self-attention cache."""
+
+PACKAGES = ("torch", "transformers", "torch-pruning", "jiwer", "ptflops", "numpy")
+
+
+def _apply(
+    steps: tuple[Step, ...], state: State, rewind_to: dict[int, str | None], bench: Bench, shop: Workshop, seed: int
+) -> State:
+    """Carry out Prune and Rewind steps on a state.
+
+    Raises:
+        BudgetMissedError: a rule's plan misses the rule's own budget.
+    """
+    for step in steps:
+        if isinstance(step, Prune):
+            model = bench.model(state)
+            view = View(model, bench.structure, state.plan, derive(seed, "method"))
+            plan = state.plan.then(step.rule.decide(view))
+            plan.validate(bench.structure)
+            check_budget(plan, bench.structure, step.rule.budget, step.rule.smallest(bench.structure))
+            state = dataclasses.replace(state, plan=plan)
+        elif isinstance(step, Rewind):
+            past = shop.load(rewind_to[step.to_step])
+            if rewind_to[step.to_step] is not None and past.optimizer is None:
+                raise StoreError(f"node {rewind_to[step.to_step]} has no optimiser to rewind to; run again")
+            state = dataclasses.replace(state, weights=past.weights, optimizer=past.optimizer)
+    return state
+
+
+def train_node(node: Node, tree: Tree, bench: Bench, shop: Workshop, seed: int, progress: Progress | None) -> None:
+    """Train one node from its parent's state and save it."""
+    recipe = tree.spec.training
+    state = _apply(node.before, shop.load(node.parent), node.rewind_to, bench, shop, seed)
+    model = bench.model(state)
+    view = View(model, bench.structure, state.plan, derive(seed, "method"))
+    masker = Masker(model, bench.structure, state.plan)
+    material = bench.material
+    order = stream_order(len(material.labels), recipe.batch, seed, node.start, node.fit.steps)
+    trained = fit(
+        model,
+        material,
+        order,
+        recipe,
+        steps=node.fit.steps,
+        seed=derive(seed, "fit", node.start) % 2**31,
+        penalty=node.fit.penalty,
+        view=view,
+        masker=masker,
+        optimizer=state.optimizer,
+        progress=progress,
+    )
+    spent = state.ledger
+    ledger = Ledger(
+        steps=spent.steps + node.fit.steps,
+        utterances=spent.utterances + trained.utterances,
+        tokens=spent.tokens + trained.tokens,
+        calibration_passes=spent.calibration_passes,
+        seconds=spent.seconds + trained.seconds,
+        losses=[*spent.losses, trained.loss],
+        nodes=[*spent.nodes, node.id],
+    )
+    moments = trained.optimizer if tree.needs_optimizer(node.id) else None
+    shop.save(node.id, State(snapshot(model), moments, state.plan, ledger))
+
+
+def evaluate(path: CellPath, bench: Bench, shop: Workshop, run: Path, progress: Progress | None) -> Record:
+    """Carry out what is left of a cell's program, operate, decode, count, and commit the record."""
+    began = time.perf_counter()
+    cell, spec, structure = path.cell, bench.spec, bench.structure
+    state = shop.load(path.last, optimizer=False)
+    state = _apply(path.tail, state, path.rewind_to, bench, shop, cell.seed)
+    smallest = max([step.rule.smallest(structure) for step in path.program if isinstance(step, Prune)], default=1)
+    check_budget(state.plan, structure, cell.budget, smallest)
+    dense = bench.model(state)
+    Masker(dense, structure, state.plan).apply_()
+    model = shrink(dense, state.plan).eval()
+
+    attempt = Attempt.create(run, cell.id, cell.identity())
+    state.plan.save(attempt.path / PLAN)
+    write_state(model, attempt.path / MODEL)
+    counts = {
+        "prunable": structure.prunable,
+        "prunable_nonzero": state.plan.nonzero(structure),
+        "prunable_stored": state.plan.stored(structure),
+        "params_dense": parameters(dense),
+        "params_nominal": nonzero(model),
+        "params_stored": parameters(model),
+        "bytes": (attempt.path / MODEL).stat().st_size,
+        "macs": dataclasses.asdict(macs(model, min(DECODER_POSITION, model.config.max_target_positions - 1))),
+    }
+    if spec.keep_artefacts == "none":
+        (attempt.path / MODEL).unlink()
+    data = _transcripts(attempt, model, bench, progress)
+    training = {key: value for key, value in dataclasses.asdict(state.ledger).items() if key != "losses"}
+    record = {
+        "status": "ok",
+        "error": None,
+        "spec": cell.identity(),
+        "plan": {
+            "digest": state.plan.digest(),
+            "nominal": state.plan.density(structure),
+            "stored": state.plan.stored_density(structure),
+        },
+        "counts": counts,
+        "budget": _budget(path, state, bench),
+        "training": {**training, "losses": state.ledger.losses},
+        "data": data,
+        "decoding": {"signature": spec.decoding.signature()},
+        "environment": environment(),
+        "seconds": time.perf_counter() - began,
+    }
+    return attempt.commit(record)
+
+
+def _budget(path: CellPath, state: State, bench: Bench) -> dict[str, Any]:
+    budget = path.cell.budget
+    got = None if budget.kind == "none" else reached(state.plan, bench.structure, budget.kind)
+    return {
+        "kind": budget.kind,
+        "asked": budget.keep,
+        "reached": got,
+        "denominator": bench.structure.prunable,
+        "tolerance": budget.tolerance,
+    }
+
+
+def _transcripts(attempt: Attempt, model: Any, bench: Bench, progress: Progress | None) -> dict[str, Any]:
+    """Decode every evaluation split and write its transcripts; return the record's ``data``."""
+    spec, corpus = bench.spec, bench.corpus
+    decoding: Decoding = spec.decoding
+    total = sum(len(item.split) for item in bench.evaluations.values())
+    done_before, data = 0, {}
+    for name, item in bench.evaluations.items():
+        offset = done_before
+        said = transcribe(
+            model,
+            bench.processor,
+            item.features,
+            language=corpus.language,
+            decoding=decoding,
+            device=device(),
+            progress=None if progress is None else lambda done, offset=offset: progress(offset + done, total),
+        )
+        done_before += len(item.split)
+        file = attempt.write_transcripts(
+            spec.corpus.name,
+            corpus.language,
+            name,
+            {
+                "id": list(item.split.ids),
+                "speaker": list(item.split.speakers),
+                "reference": list(item.split.texts),
+                "hypothesis": said.texts,
+                "duration_s": item.seconds.tolist(),
+                "tokens": said.tokens.tolist(),
+                "truncated": said.truncated.tolist(),
+            },
+        )
+        data[name] = {"hash": item.split.data_hash, "utterances": len(item.split), "transcripts": file}
+    return data
+
+
+def record_failure(path: CellPath, run: Path, error: Exception) -> Record:
+    """Commit a failed attempt: it is shown, never served as a result, and tried again by the next run."""
+    attempt = Attempt.create(run, path.cell.id, path.cell.identity())
+    return attempt.commit(
+        {
+            "status": "failed",
+            "error": {"type": type(error).__name__, "message": str(error)},
+            "spec": path.cell.identity(),
+            "environment": environment(),
+        }
+    )
+
+
+def environment() -> dict[str, Any]:
+    """Return device, threads and versions: what equality of two runs depends on besides the spec."""
+    return {
+        "device": device(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "versions": {"prunebench": version("prunebench"), **{name: version(name) for name in PACKAGES}},
+    }
