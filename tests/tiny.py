@@ -57,7 +57,8 @@ def tiny_whisper(
     model.generation_config = GenerationConfig(
         pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=3, max_length=targets
     )
-    return model.eval()
+    model.eval()
+    return model
 
 
 def features(model: WhisperForConditionalGeneration, batch: int = 2, seed: int = 0) -> torch.Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from benchmark import __version__
 from benchmark.api import Prune, Rewind, Step
 from benchmark.errors import StoreError
 from benchmark.harness.bench import Bench, device
@@ -210,5 +211,5 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "versions": {"prunebench": version("prunebench"), **{name: version(name) for name in PACKAGES}},
+        "versions": {"prunebench": __version__, **{name: version(name) for name in PACKAGES}},
     }

@@ -41,8 +41,11 @@ class Worker:
             open_cells = [path for path in self.tree.cells if not self._settled(path)]
             if not open_cells:
                 return
-            if not self._one_of(self._ready(open_cells)):
-                self._wait(open_cells)
+            ready = list(self._ready(open_cells))
+            if not self._one_of(ready):
+                # All that could be done is claimed: sleep until the holder of the first one gives it back.
+                with self._lock(ready[0]):
+                    pass
 
     # --- what is there to do ----------------------------------------------------------------------------------------
 
@@ -78,7 +81,7 @@ class Worker:
                 yield node
         yield from (path for path in cells if self._has(path.last))
 
-    def _one_of(self, units: Iterator[Node | CellPath]) -> bool:
+    def _one_of(self, units: list[Node | CellPath]) -> bool:
         """Do the first unit that can be claimed."""
         for unit in units:
             lock = self._lock(unit)
@@ -89,16 +92,6 @@ class Worker:
             except Timeout:
                 continue
         return False
-
-    def _wait(self, cells: list[CellPath]) -> None:
-        """Sleep until another process gives back a claim that an open cell depends on."""
-        for path in cells:
-            for node in path.nodes:
-                if not self._has(node):
-                    with self._lock(self.tree.nodes[node]):
-                        return
-            with self._lock(path):
-                return
 
     def _lock(self, unit: Node | CellPath) -> FileLock:
         name = unit.id if isinstance(unit, Node) else f"cell-{unit.cell.id}"

@@ -201,6 +201,6 @@ def _with_timings(
     timed = timed.astype(dict.fromkeys(_FROM_TIMING, "float64")).merge(table[["cell", "attempt"]])
     per_device = timed.groupby("device").agg(cells=("cell", "nunique"), newest=("stamp", "max"))
     devices = per_device.sort_values(["cells", "newest"], ascending=False).index.tolist()
-    chosen = timed[timed["device"] == (device or (devices[0] if devices else None))].sort_values("stamp")
+    chosen = timed[timed["device"] == (device or (devices[0] if devices else None))].sort_values("stamp", kind="stable")
     newest = chosen.drop_duplicates(["cell", "attempt"], keep="last").drop(columns="stamp")
     return table.merge(newest, on=["cell", "attempt"], how="left"), devices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from benchmark.whisper.surgery import shrink
 from tests.tiny import features, random_plan, tiny_whisper, token_ids
 
 CROSS = "model.decoder.layers.{}.encoder_attn"
-SMALL = {"d": 16, "layers": (2, 2), "ffn": 12, "vocab": 40, "frames": 20, "targets": 16}
+SMALL: dict[str, Any] = {"d": 16, "layers": (2, 2), "ffn": 12, "vocab": 40, "frames": 20, "targets": 16}
 
 
 def masked(model: WhisperForConditionalGeneration, plan: Plan) -> WhisperForConditionalGeneration:
@@ -69,7 +70,7 @@ def test_shrunk_equals_masked(seed: int, attention: str, precision: tuple[torch.
 @pytest.mark.parametrize(
     "options", [{}, {"num_beams": 3}, {"cache_implementation": "static"}], ids=["greedy", "beam", "static"]
 )
-def test_generates_with_mixed_heads(options: dict[str, object], attention: str) -> None:
+def test_generates_with_mixed_heads(options: dict[str, Any], attention: str) -> None:
     model = tiny_whisper(seed=4)
     model.set_attn_implementation(attention)
     kept = {CROSS.format(0): torch.tensor([2]), CROSS.format(1): torch.tensor([0, 1, 3])}

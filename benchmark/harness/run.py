@@ -1,0 +1,226 @@
+"""Run a leaderboard: prepare the data, let workers finish the tree, then time the artefacts."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmark.errors import PrunebenchError
+from benchmark.harness.tree import Tree, grow
+from benchmark.harness.worker import Worker
+from benchmark.specs import Leaderboard, ProfileSpec
+from benchmark.store.files import to_json, write_atomically
+from benchmark.store.records import Record, finished, latest, open_run, read_record
+
+THREADS = 1
+"""Threads of each worker: two workers of one thread finish a small model's steps faster than one worker of two."""
+
+
+@dataclass
+class RunOutcome:
+    """Records of the spec's cells, in its order; ``failed`` are those without a result."""
+
+    records: list[Record]
+    failed: list[Record] = field(default_factory=list)
+
+
+def run(
+    spec: Leaderboard, out: Path | str | None = None, workers: int | None = None, quiet: bool = False
+) -> RunOutcome:
+    """Bring every cell of ``spec`` to a record in the run folder ``out``; what is finished is not done again.
+
+    ``workers`` is the number of processes, each of one thread (None: one per core, at most one per cell; on a GPU,
+    one); 0 works in this process.
+
+    Raises:
+        PrunebenchError: a wrong spec, unusable data, or an unwritable folder; failed cells do not raise.
+    """
+    folder = open_run(Path(out) if out is not None else Path("out") / spec.name, create=True)
+    tree = grow(spec)
+    missing = [path for path in tree.cells if finished(folder, path.cell.id) is None]
+    if missing:
+        job = folder / "work" / "jobs" / secrets.token_hex(6)
+        job.mkdir(parents=True)
+        write_atomically(job / "spec.json", to_json(spec.model_dump(mode="json")))
+        try:
+            _work(tree, folder, job, workers, quiet)
+        finally:
+            shutil.rmtree(job, ignore_errors=True)
+        _tidy(tree, folder)
+    wanted = {path.cell.id: place for place, path in enumerate(tree.cells)}
+    found = sorted((r for r in latest(folder) if r.cell in wanted), key=lambda record: wanted[record.cell])
+    return RunOutcome(found, [record for record in found if not record.ok])
+
+
+def _work(tree: Tree, folder: Path, job: Path, workers: int | None, quiet: bool) -> None:
+    count = _workers(tree, workers)
+    with _Bars(tree, folder, quiet) as bars:
+        if count == 0:
+            Worker(tree, folder, job, bars.event).work()
+            return
+        # Workers import their libraries while this process makes the data; then they are told to begin.
+        processes = [_spawn(folder, job) for _ in range(count)]
+        try:
+            _prepare(tree, bars)
+            readers = [_listen(process, bars.event) for process in processes]
+            for process in processes:
+                assert process.stdin is not None
+                process.stdin.write("go\n")
+                process.stdin.close()
+            for reader in readers:
+                reader.join()
+            codes = [process.wait() for process in processes]
+        finally:
+            for process in processes:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+    if any(codes):
+        raise PrunebenchError(
+            f"a worker process ended with code {next(filter(None, codes))}; what it said stands above. "
+            "Finished cells are kept: run the same command again"
+        )
+
+
+def _workers(tree: Tree, asked: int | None) -> int:
+    import torch
+
+    if asked is not None:
+        return asked
+    return 1 if torch.cuda.is_available() else max(1, min(os.cpu_count() or 1, len(tree.cells)))
+
+
+def _prepare(tree: Tree, bars: _Bars) -> None:
+    import torch
+
+    from benchmark.harness.bench import Bench
+
+    torch.set_num_threads(max(1, os.cpu_count() or 1))
+    bars.say("preparing speech and features")
+    Bench(tree.spec).prepare()
+    bars.say("cells")
+
+
+def _spawn(folder: Path, job: Path) -> subprocess.Popen[str]:
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(THREADS),
+        "MKL_NUM_THREADS": str(THREADS),
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }
+    command = [sys.executable, "-m", "benchmark", "worker", str(folder.resolve()), str(job.resolve()), str(THREADS)]
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, bufsize=1
+    )
+
+
+def _listen(process: subprocess.Popen[str], event: Callable[[dict[str, Any]], None]) -> threading.Thread:
+    def read(stream: IO[str]) -> None:
+        for line in stream:
+            if line.startswith("{"):
+                event(json.loads(line))
+
+    assert process.stdout is not None
+    thread = threading.Thread(target=read, args=(process.stdout,), daemon=True)
+    thread.start()
+    return thread
+
+
+class _Bars:
+    """A bar over the cells, one over the training steps, and one for each unit that is under way."""
+
+    def __init__(self, tree: Tree, folder: Path, quiet: bool) -> None:
+        columns = (
+            TextColumn("{task.description:<34}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        self._progress = Progress(*columns, disable=quiet, transient=False)
+        self._tree, self._folder = tree, folder
+        self._labels = {path.cell.id: f"evaluate {path.cell.method.name} {path.cell.budget}" for path in tree.cells}
+        for name, node in tree.nodes.items():
+            methods = sorted({path.cell.method.name for path in tree.users[name]})
+            self._labels[name] = f"train {methods[0] if len(methods) == 1 else 'shared trunk'}"
+        self._units: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> _Bars:
+        self._progress.start()
+        done = sum(finished(self._folder, path.cell.id) is not None for path in self._tree.cells)
+        self._cells = self._progress.add_task("cells", total=len(self._tree.cells), completed=done)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """Change what the first bar says."""
+        self._progress.update(self._cells, description=text)
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Show what a worker reports."""
+        with self._lock:
+            name = event.get("unit") or event.get("done") or event.get("failed") or ""
+            if "unit" in event:
+                if name not in self._units:
+                    label = self._labels.get(name, name)
+                    self._units[name] = self._progress.add_task(label, total=event["of"])
+                self._progress.update(self._units[name], completed=event["step"])
+                return
+            if name in self._units:
+                self._progress.remove_task(self._units.pop(name))
+            if name not in self._tree.nodes:
+                self._progress.advance(self._cells)
+
+
+def _tidy(tree: Tree, folder: Path) -> None:
+    """Drop leaves of the prefix cache whose cells all have a result; trunks stay for later runs."""
+    from benchmark.harness.state import Workshop
+
+    shop = Workshop(folder)
+    for name in tree.nodes:
+        users = tree.users[name]
+        if not tree.needs_optimizer(name) and all(finished(folder, path.cell.id) for path in users):
+            shop.drop(name)
+
+
+# --- timings ------------------------------------------------------------------------------------------------------
+
+
+def profile(out: Path | str, spec: Leaderboard, quiet: bool = False) -> Path | None:
+    """Time the artefacts of the spec's cells that have no timing on this device yet; return the timing record."""
+    if spec.profile is None:
+        return None
+    folder = open_run(out)
+    cells = {path.cell.id for path in grow(spec).cells}
+    found = [record for record in latest(folder) if record.ok and record.cell in cells]
+    return _time(found, folder, spec.profile, quiet, again=False)
+
+
+def profile_folder(source: Path, into: Path, settings: ProfileSpec, quiet: bool = False) -> Path | None:
+    """Time one attempt, or all results of a run folder, on this machine; the record goes into ``into``."""
+    if (source / "record.json").is_file():
+        found = [read_record(source)]
+    else:
+        found = [record for record in latest(open_run(source)) if record.ok]
+    return _time(found, into, settings, quiet, again=True)
+
+
+def _time(found: list[Record], into: Path, settings: ProfileSpec, quiet: bool, again: bool) -> Path | None:
+    from benchmark.harness.timing import time_records
+
+    return time_records(found, into, settings, quiet=quiet, again=again)

@@ -1,0 +1,97 @@
+"""Timings as a step of their own: artefacts interleaved with dense in one process, written as a timing record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from benchmark.corpora.features import log_mels
+from benchmark.errors import StoreError
+from benchmark.harness.bench import Evaluation, device
+from benchmark.measure.decoding import Decoding
+from benchmark.measure.profile import device_key, profile_models
+from benchmark.registry import REGISTRY
+from benchmark.specs import ProfileSpec
+from benchmark.store.records import MODEL, Record
+from benchmark.store.timings import timings, write_timing
+from benchmark.whisper.files import load
+
+THREADS = 1
+"""Timings are of one thread: the least disturbed by neighbours, and what an edge device gives a single stream."""
+DENSE = "dense"
+
+
+def time_records(found: list[Record], into: Path, settings: ProfileSpec, *, quiet: bool, again: bool) -> Path | None:
+    """Time the artefacts of ``found`` on this machine and write one timing record into the run folder ``into``.
+
+    Without ``again``, artefacts that this device has timed already are left out; None when nothing is left.
+
+    Raises:
+        StoreError: artefacts of different models or corpora, which one dense cannot stand beside.
+    """
+    torch.set_num_threads(THREADS)
+    key = device_key(device())
+    artefacts = [record for record in found if (record.path / MODEL).is_file()]
+    if not again:
+        known = {row["cell"] for one in timings(into) if one["device"] == key for row in one["rows"]}
+        artefacts = [record for record in artefacts if record.cell not in known]
+    if not artefacts:
+        return None
+    base = _common(artefacts)
+    source = REGISTRY.get("model", base["model"]["name"], **base["model"].get("options", {}))
+    dense, processor = source.load()
+    models: dict[str, tuple[Any, Any]] = {DENSE: (dense.to(device()), processor)}
+    models |= {record.cell: (load(record.path).to(device()), processor) for record in artefacts}
+    corpus = REGISTRY.get("corpus", base["corpus"]["name"], **base["corpus"].get("options", {}))
+    split = corpus.load(next(iter(base["corpus"]["evaluate"])), settings.utterances)
+    speech = Evaluation(split, log_mels(split, processor.feature_extractor))
+    columns = (
+        TextColumn("timing on one thread              "),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, disable=quiet) as bars:
+        task = bars.add_task("timing", total=len(artefacts))
+        timed: set[str] = set()
+
+        def progress(name: str, _: int) -> None:
+            timed.add(name)
+            bars.update(task, completed=len(timed) - 1)
+
+        rows = profile_models(
+            models,
+            DENSE,
+            speech.features,
+            float(speech.seconds.sum()),
+            language=corpus.language,
+            decoding=Decoding(**{**base["decoding"], "batch": settings.batch}),
+            repeats=settings.repeats,
+            seconds=settings.seconds,
+            device=device(),
+            progress=progress,
+        )
+        bars.update(task, completed=len(artefacts))
+    attempts = {record.cell: record.attempt for record in artefacts}
+    kept = [
+        {**row, "cell": row["artefact"], "attempt": attempts[row["artefact"]]}
+        for row in rows
+        if row["artefact"] in attempts
+    ]
+    about = {"threads": THREADS, "torch": str(torch.__version__)}
+    return write_timing(into, key, kept, about)
+
+
+def _common(found: list[Record]) -> dict[str, Any]:
+    """Return the spec that all records share in model, corpus and decoding."""
+    specs = [record.data["spec"] for record in found]
+    for record, spec in zip(found, specs, strict=True):
+        for part in ("model", "corpus", "decoding"):
+            if spec[part] != specs[0][part]:
+                raise StoreError(
+                    f"cells {found[0].cell} and {record.cell} differ in {part}; time them apart, or filter the run"
+                )
+    return dict(specs[0])
