@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from benchmark.registry import REGISTRY
 
 if TYPE_CHECKING:
+    from benchmark.harness.run import run as run
+    from benchmark.measure.scores import score as score
+    from benchmark.store.frame import frame as frame
     from benchmark.whisper.compress import compress as compress
     from benchmark.whisper.files import load as load
     from benchmark.whisper.files import save as save
-    from benchmark.harness.run import run as run
-    from benchmark.store.frame import frame as frame
-    from benchmark.measure.scores import score as score
 
 __version__ = "0.1.0"
 

@@ -25,7 +25,7 @@ def carry_out(spec: Leaderboard, out: Path, workers: int | None, quiet: bool) ->
 
     outcome = harness.run(spec, out=out, workers=workers, quiet=quiet)
     if spec.profile is not None:
-        harness.profile(out, spec)
+        harness.profile(out, spec, quiet=quiet)
     written = report([out], out, spec.normalizer, cells={path.cell.id for path in tree.cells})
     say_written(written)
     if outcome.failed:

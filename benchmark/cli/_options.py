@@ -18,7 +18,9 @@ Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds: 0,1,2.")]
 Steps = Annotated[int | None, typer.Option("--steps", help="Optimiser steps on the path of every cell.")]
 Normalizer = Annotated[str | None, typer.Option("--normalizer", help="Normaliser of the scores.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder.  [default: out/<name of the spec>]")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes.  [default: by the machine]")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=0, help="Worker processes; 0: this one.  [default: a core each]")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 SpecSource = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or the name of a preset.")]
 

@@ -22,6 +22,7 @@ def profile(
     utterances: Annotated[int, typer.Option("--utterances", min=1, help="Utterances a pass.")] = _DEFAULTS.utterances,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Windows at once.")] = _DEFAULTS.batch,
     repeats: Annotated[int, typer.Option("--repeats", min=3, help="Passes of each artefact.")] = _DEFAULTS.repeats,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
 ) -> None:
     """Time each artefact, interleaved with dense in one process, and write a timing record for this device.
 
@@ -38,7 +39,8 @@ def profile(
     from benchmark.harness.run import profile_folder
 
     settings = ProfileSpec(utterances=utterances, batch=batch, repeats=repeats)
-    print(f"written: {profile_folder(folder, into, settings)}")
+    written = profile_folder(folder, into, settings, quiet=quiet)
+    print(f"written: {written}" if written else f"{folder}: there is no saved artefact to time")
 
 
 @REGISTRY.register("verb", "profile")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from benchmark.registry import REGISTRY
@@ -11,7 +13,11 @@ def worker(context: typer.Context) -> None:
     """Work on a run until nothing is left to do; started by the harness."""
     from benchmark.harness.worker import main
 
-    raise typer.Exit(main(context.args))
+    try:
+        code = main(context.args)
+    except KeyboardInterrupt:  # the terminal interrupts the whole family; the harness is the one that says so
+        sys.exit(130)
+    raise typer.Exit(code)
 
 
 @REGISTRY.register("verb", "worker")

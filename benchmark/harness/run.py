@@ -152,7 +152,7 @@ class _Bars:
         self._progress = Progress(*columns, disable=quiet, transient=False)
         self._tree, self._folder = tree, folder
         self._labels = {path.cell.id: f"evaluate {path.cell.method.name} {path.cell.budget}" for path in tree.cells}
-        for name, node in tree.nodes.items():
+        for name in tree.nodes:
             methods = sorted({path.cell.method.name for path in tree.users[name]})
             self._labels[name] = f"train {methods[0] if len(methods) == 1 else 'shared trunk'}"
         self._units: dict[str, Any] = {}

@@ -90,7 +90,9 @@ class Workshop:
             moments = self._moments(folder) if optimizer else None
             return State(weights, moments, Plan.load(folder / "plan.safetensors"), ledger)
         except (OSError, ValueError, TypeError) as error:
-            raise StoreError(f"cached node {folder} cannot be read ({error}); delete that folder and run again") from None
+            raise StoreError(
+                f"cached node {folder} cannot be read ({error}); delete that folder and run again"
+            ) from None
 
     def _moments(self, folder: Path) -> Moments | None:
         path = folder / "optimizer.safetensors"

@@ -199,7 +199,7 @@ def harness(monkeypatch):
     asked, failed = [], []
     fake = SimpleNamespace(
         run=lambda spec, **how: asked.append(("run", spec.name, how)) or SimpleNamespace(records=[], failed=failed),
-        profile=lambda out, spec: asked.append(("profile", out)),
+        profile=lambda out, spec, quiet: asked.append(("profile", out)),
     )
     monkeypatch.setitem(sys.modules, "benchmark.harness.run", fake)
     monkeypatch.setattr(benchmark.harness, "run", fake, raising=False)

@@ -29,7 +29,9 @@ class NanoHi(Model):
         try:
             return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         except OSError as error:
-            raise DataError(f"{path}: {error.strerror}; install the package again, or run `prunebench nano build`") from None
+            raise DataError(
+                f"{path}: {error.strerror}; install the package again, or run `prunebench nano build`"
+            ) from None
 
     def load(self) -> tuple[Any, Any]:
         """Return ``(model, processor)`` in fp32, in evaluation mode."""
