@@ -46,7 +46,7 @@ class CorpusSpec(Frozen):
     name: str = "synthetic-hi"
     options: dict[str, Any] = Field(default_factory=dict)
     train: str = "train"
-    evaluate: dict[str, int | None] = Field(default_factory=lambda: {"test": 300})
+    evaluate: dict[str, int | None] = Field(default={"test": 300})
 
 
 class MethodSpec(Frozen):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,6 @@ def _transcripts(attempt: Attempt, model: Any, bench: Bench, progress: Progress 
     total = sum(len(item.split) for item in bench.evaluations.values())
     done_before, data = 0, {}
     for name, item in bench.evaluations.items():
-        offset = done_before
         said = transcribe(
             model,
             bench.processor,
@@ -170,7 +170,7 @@ def _transcripts(attempt: Attempt, model: Any, bench: Bench, progress: Progress 
             language=corpus.language,
             decoding=decoding,
             device=device(),
-            progress=None if progress is None else lambda done, offset=offset: progress(offset + done, total),
+            progress=None if progress is None else _shifted(progress, done_before, total),
         )
         done_before += len(item.split)
         file = attempt.write_transcripts(
@@ -189,6 +189,11 @@ def _transcripts(attempt: Attempt, model: Any, bench: Bench, progress: Progress 
         )
         data[name] = {"hash": item.split.data_hash, "utterances": len(item.split), "transcripts": file}
     return data
+
+
+def _shifted(progress: Progress, offset: int, total: int) -> Callable[[int], None]:
+    """Count the utterances of the splits before as done."""
+    return lambda done: progress(offset + done, total)
 
 
 def record_failure(path: CellPath, run: Path, error: Exception) -> Record:

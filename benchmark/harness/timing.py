@@ -43,8 +43,8 @@ def time_records(found: list[Record], into: Path, settings: ProfileSpec, *, quie
     base = _common(artefacts)
     source = REGISTRY.get("model", base["model"]["name"], **base["model"].get("options", {}))
     dense, processor = source.load()
-    models: dict[str, tuple[Any, Any]] = {DENSE: (dense.to(device()), processor)}
-    models |= {record.cell: (load(record.path).to(device()), processor) for record in artefacts}
+    models: dict[str, tuple[Any, Any]] = {DENSE: (dense, processor)}
+    models |= {record.cell: (load(record.path), processor) for record in artefacts}
     corpus = REGISTRY.get("corpus", base["corpus"]["name"], **base["corpus"].get("options", {}))
     split = corpus.load(next(iter(base["corpus"]["evaluate"])), settings.utterances)
     speech = Evaluation(split, log_mels(split, processor.feature_extractor))

@@ -97,9 +97,11 @@ class FitTrainer(Seq2SeqTrainer):
         self.model_accepts_loss_kwargs = False
         self.penalty, self.view = penalty, view
 
-    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
         """Cross-entropy of the model, plus the penalty in fp32 on the master weights, outside autocast."""
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
         if self.penalty is not None and self.view is not None:
             with torch.autocast(device_type=loss.device.type, enabled=False):
                 loss = loss + self.penalty.loss(self.view)

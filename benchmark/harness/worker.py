@@ -69,13 +69,12 @@ class Worker:
         """
         wanted: dict[str, int] = {}
         for path in cells:
-            missing = [node for node in path.nodes if not self._has(node)]
+            missing = [name for name in path.nodes if not self._has(name)]
             if missing and self._has(path.last) and not path.tail:
                 missing = []  # only the trunk is gone, and nothing below it needs it any more
-            for node in missing:
-                wanted[node] = wanted.get(node, 0) + 1
-        nodes = sorted(wanted, key=lambda node: -wanted[node])
-        for name in nodes:
+            for name in missing:
+                wanted[name] = wanted.get(name, 0) + 1
+        for name in sorted(wanted, key=lambda name: -wanted[name]):
             node = self.tree.nodes[name]
             if self._has(node.parent) and all(self._has(past) for past in node.rewind_to.values()):
                 yield node

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 GroupKind = Literal["head", "ffn_neuron"]
 
 
-def per_member(view: View, group: Group, reduce: str) -> torch.Tensor:
+def per_member(view: View, group: Group, reduce: Literal["abs", "square", "alive"]) -> torch.Tensor:
     """Return one number per head or neuron, shape ``(group.count,)``: ``abs``, ``square`` or ``alive`` summed.
 
     The sum runs over all weights of the member in all its matrices (head: rows of q, k, v and columns of out;
@@ -28,8 +28,8 @@ def per_member(view: View, group: Group, reduce: str) -> torch.Tensor:
 
     total = torch.zeros(group.count, dtype=torch.float64)
     for matrix in view.structure.matrices_of(group.key):
-        weight = view.weight(matrix).cpu() * view.mask(matrix)
-        value = {"abs": weight.abs, "square": weight.square, "alive": lambda w=weight: w != 0}[reduce]()
+        weight = view.weight(matrix).cpu() * view.mask(matrix).cpu()
+        value = weight.abs() if reduce == "abs" else weight.square() if reduce == "square" else weight != 0
         along = value.sum(dim=1 - matrix.axis, dtype=torch.float64)
         total += along.reshape(group.count, matrix.width).sum(dim=1)
     return total
