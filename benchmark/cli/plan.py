@@ -104,8 +104,8 @@ def _disk(spec: Leaderboard, tree: Tree, found: dict[str, Record]) -> int | None
     """Return the bytes that all artefacts take at most: each as large as the dense one."""
     if spec.keep_artefacts == "none":
         return 0
-    known = (record.data.get("counts", {}).get("bytes_dense") for record in found.values() if record.ok)
-    dense = next((size for size in known if size), None) or _parameter_bytes(spec)
+    known = (record.data["counts"].get("params_dense") for record in found.values() if record.ok)
+    dense = next((4 * count for count in known if count), None) or _parameter_bytes(spec)
     return None if dense is None else dense * len(tree.cells)
 
 

@@ -120,7 +120,17 @@ def _spawn(folder: Path, job: Path) -> subprocess.Popen[str]:
         "TOKENIZERS_PARALLELISM": "false",
         "TRANSFORMERS_VERBOSITY": "error",
     }
-    command = [sys.executable, "-m", "benchmark", "worker", str(folder.resolve()), str(job.resolve()), str(THREADS)]
+    # -P: a folder named benchmark where the user stands must not be taken for the package.
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "benchmark",
+        "worker",
+        str(folder.resolve()),
+        str(job.resolve()),
+        str(THREADS),
+    ]
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, bufsize=1
     )

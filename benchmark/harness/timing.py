@@ -36,8 +36,8 @@ def time_records(found: list[Record], into: Path, settings: ProfileSpec, *, quie
     key = device_key(device())
     artefacts = [record for record in found if (record.path / MODEL).is_file()]
     if not again:
-        known = {row["cell"] for one in timings(into) if one["device"] == key for row in one["rows"]}
-        artefacts = [record for record in artefacts if record.cell not in known]
+        known = {(row["cell"], row["attempt"]) for one in timings(into) if one["device"] == key for row in one["rows"]}
+        artefacts = [record for record in artefacts if (record.cell, record.attempt) not in known]
     if not artefacts:
         return None
     base = _common(artefacts)

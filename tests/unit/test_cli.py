@@ -170,6 +170,7 @@ def test_plan_counts_what_is_done_and_failed(call, tmp_path):
     plan = json.loads(call("plan", "tiny", "--out", run, "--json")[1])
     states = {cell["method"]: cell["state"] for cell in plan["cells"]}
     assert (states["dense"], states["imp"], states["random"]) == ("done", "failed", "missing")
+    assert plan["artefact_bytes"] == 9 * 4 * 1_500_000
     assert plan["left"] == plan["shared"] - 3  # the second half of dense: nobody else needs it
 
 
@@ -177,7 +178,7 @@ def put(run: Path, cell: str, about: dict) -> Path:
     folder = run / "runs" / cell / "20260101T000000.000000Z-000000"
     folder.mkdir(parents=True)
     record = {"format": 1, "cell": cell, "attempt": folder.name, "spec": {"method": {}}, **about}
-    record |= {"plan": {}, "counts": {"bytes_dense": 6_000_000}, "budget": {}, "data": {}}
+    record |= {"plan": {}, "counts": {"params_dense": 1_500_000}, "budget": {}, "data": {}}
     (folder / "record.json").write_text(json.dumps(record))
     return folder / "record.json"
 

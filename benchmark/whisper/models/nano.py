@@ -22,6 +22,11 @@ class NanoHi(Model):
     It knows the sentences of one small grammar; it recognises no real speech. Card: `nano_hi/README.md`.
     """
 
+    @property
+    def folder(self) -> Path:
+        """Where the checkpoint lies."""
+        return FOLDER
+
     @cached_property
     def revision(self) -> str:
         """The first 16 hex digits of SHA-256 over the weights file."""
