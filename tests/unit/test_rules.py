@@ -142,7 +142,7 @@ def test_a_budget_that_is_missed_says_by_how_much(view: View) -> None:
 
 
 def test_a_rule_without_an_operating_point_wants_a_budget(view: View) -> None:
-    with pytest.raises(SpecError, match="needs|no operating point"):
+    with pytest.raises(SpecError, match="no operating point"):
         MagnitudeWeights().decide(view)
 
 

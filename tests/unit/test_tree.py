@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -61,7 +62,7 @@ def test_imp_rounds_end_at_the_budget(keep: float, levels: int) -> None:
     chain = rounds(keep, 0.85)
     assert len(chain) == levels
     assert chain[-1] == keep
-    assert all(a > b for a, b in zip(chain, chain[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(chain))
 
 
 class _Wrong(Method):
@@ -76,7 +77,7 @@ class _Wrong(Method):
 def test_a_program_that_breaks_its_contract_is_refused() -> None:
     method = _Wrong()
     method.steps = (Fit(steps=3),)
-    with pytest.raises(SpecError, match="trains 3 steps, but every cell .* trains 5"):
+    with pytest.raises(SpecError, match=r"trains 3 steps, but every cell .* trains 5"):
         _checked("wrong", method, Budget(), 5)
     method.steps = (Fit(steps=3), Rewind(to_step=2), Fit(steps=2))
     with pytest.raises(SpecError, match="rewinds to path step 2, where no Fit ended; possible: 0, 3"):
