@@ -181,6 +181,8 @@ def open_run(path: Path | str, create: bool = False) -> Path:
             tempfile.TemporaryFile(dir=folder).close()  # only writing tells: root's rights end at a read-only disk
         names = {entry.name for entry in folder.iterdir()}
     except FileNotFoundError as error:
+        if create:
+            raise _unwritable(folder, error) from error
         raise StoreError(f"{folder}: no such folder; give the folder that a run was written to") from error
     except OSError as error:
         raise _unwritable(folder, error) if create else StoreError(f"{folder}: {_short(error)}") from error
