@@ -8,8 +8,8 @@ from benchmark.registry import REGISTRY
 
 if TYPE_CHECKING:
     from benchmark.harness.run import run as run
-    from benchmark.measure.scores import score as score
     from benchmark.store.frame import frame as frame
+    from benchmark.store.score import score as score
     from benchmark.whisper.compress import compress as compress
     from benchmark.whisper.files import load as load
     from benchmark.whisper.files import save as save
@@ -26,7 +26,7 @@ _LAZY = {
     "load": "benchmark.whisper.files",
     "run": "benchmark.harness.run",
     "frame": "benchmark.store.frame",
-    "score": "benchmark.measure.scores",
+    "score": "benchmark.store.score",
 }
 
 __all__ = ["__version__", "get", "names", "register", *_LAZY]

@@ -14,8 +14,9 @@ import numpy as np
 
 from benchmark.api import Normalizer
 from benchmark.store.files import write_atomically
+from benchmark.store.folders import open_run
 from benchmark.store.frame import short_hash
-from benchmark.store.records import MODEL, Attempt, Record, open_run
+from benchmark.store.records import MODEL, Attempt, Record
 from benchmark.store.timings import write_timing
 
 KEEPS = (0.8, 0.6, 0.4)

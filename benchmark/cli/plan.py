@@ -59,7 +59,8 @@ def plan(
 
 def _records(folder: Path) -> dict[str, Record]:
     """Return the newest result, or else failure, of each cell; a folder that does not exist yet has none."""
-    from benchmark.store.records import MARKER, latest
+    from benchmark.store.folders import MARKER
+    from benchmark.store.records import latest
 
     return {record.cell: record for record in latest(folder)} if (folder / MARKER).exists() else {}
 

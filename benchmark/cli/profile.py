@@ -28,7 +28,7 @@ def profile(
 
     The record merges back into the run: prunebench merge HERE THERE --into BOTH.
     """
-    from benchmark.store.records import MARKER, open_run
+    from benchmark.store.folders import MARKER, open_run
 
     if not folder.is_dir():
         raise StoreError(f"{folder}: no such folder; give a run folder, or the folder of one attempt")

@@ -21,7 +21,8 @@ from benchmark.harness.tree import Tree, grow
 from benchmark.harness.worker import Worker
 from benchmark.specs import Leaderboard, ProfileSpec
 from benchmark.store.files import to_json, write_atomically
-from benchmark.store.records import Record, finished, latest, open_run, read_record
+from benchmark.store.folders import open_run
+from benchmark.store.records import Record, finished, latest, read_record
 
 THREADS = 1
 """Threads of each worker: two workers of one thread finish a small model's steps faster than one worker of two."""

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.store.records import Record, records
+from benchmark.store.scoring import add_scores, column
 from benchmark.store.timings import timings as read_timings
 
 if TYPE_CHECKING:
@@ -118,15 +119,8 @@ def frame(
         "problems": list(problems or ()),
     }
     if normalizer is not None:
-        from benchmark.store.scoring import add_scores
-
         table = add_scores(table, {record.cell: record for record in chosen}, normalizer)
     return table
-
-
-def column(split: str) -> str:
-    """Return the prefix of a split's columns: a name that pandas' ``query`` and spreadsheets can use."""
-    return split.replace("-", "_")
 
 
 def short_hash(value: Any) -> str:

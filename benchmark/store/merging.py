@@ -11,7 +11,8 @@ from pathlib import Path
 
 from benchmark.errors import StoreError
 from benchmark.store.files import TEMPORARY, is_temporary, sync
-from benchmark.store.records import RECORD, open_run, records
+from benchmark.store.folders import open_run
+from benchmark.store.records import RECORD, records
 from benchmark.store.timings import read_timing
 
 

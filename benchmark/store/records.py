@@ -18,7 +18,6 @@ import datetime as dt
 import json
 import secrets
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -28,12 +27,11 @@ from urllib.parse import quote
 
 from benchmark.errors import StoreError
 from benchmark.store.files import sync, to_json, write_atomically
+from benchmark.store.folders import FORMAT, WAY_OUT, check_format, open_run, read_json, short, unwritable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 1
-MARKER = "prunebench.json"
 RECORD = "record.json"
 SPEC = "spec.json"
 PLAN = "plan.safetensors"
@@ -77,10 +75,7 @@ class Record:
         try:
             return pd.read_parquet(path)
         except (OSError, ValueError) as error:  # pyarrow's errors for broken files are both of the two
-            raise StoreError(f"{path}: cannot read transcripts ({_short(error)}); {_WAY_OUT}") from error
-
-
-_WAY_OUT = "remove that attempt's folder and run again to make it anew"
+            raise StoreError(f"{path}: cannot read transcripts ({short(error)}); {WAY_OUT}") from error
 
 
 class Attempt:
@@ -103,7 +98,7 @@ class Attempt:
             path.mkdir(parents=True)
             write_atomically(path / SPEC, to_json(spec))
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise unwritable(path, error) from error
         return cls(path)
 
     def write_transcripts(
@@ -125,7 +120,7 @@ class Attempt:
         try:
             pq.write_table(table, self.path / name, compression="zstd")
         except OSError as error:
-            raise _unwritable(self.path / name, error) from error
+            raise unwritable(self.path / name, error) from error
         return name
 
     def commit(self, data: Mapping[str, Any]) -> Record:
@@ -146,7 +141,7 @@ class Attempt:
                 sync(file)
             write_atomically(self.path / RECORD, to_json(filled))
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
         return Record(self.cell, self.name, self.path, filled)
 
     def discard(self) -> None:
@@ -165,42 +160,6 @@ def transcripts_name(corpus: str, language: str, split: str) -> str:
     return f"transcripts-{quote(corpus, safe='')}-{quote(language, safe='')}-{quote(split, safe='')}.parquet"
 
 
-# --- the run folder -----------------------------------------------------------------------------------------------
-
-
-def open_run(path: Path | str, create: bool = False) -> Path:
-    """Return the run folder at ``path``; with ``create`` make it (or go on in it) and check that it is writable.
-
-    Raises:
-        StoreError: not a run folder, from a newer version, not writable, or a folder with other things in it.
-    """
-    folder = Path(path)
-    try:
-        if create:
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()  # only writing tells: root's rights end at a read-only disk
-        names = {entry.name for entry in folder.iterdir()}
-    except FileNotFoundError as error:
-        if create:
-            raise _unwritable(folder, error) from error
-        raise StoreError(f"{folder}: no such folder; give the folder that a run was written to") from error
-    except OSError as error:
-        raise _unwritable(folder, error) if create else StoreError(f"{folder}: {_short(error)}") from error
-    if MARKER in names:
-        check_format(read_json(folder / MARKER, "restore it from the run's other copy"), folder / MARKER)
-        return folder
-    if not create:
-        raise StoreError(f"{folder} is not a run folder (it has no {MARKER}); give the folder a run was written to")
-    if any(not name.startswith(f".{MARKER}.") for name in names):  # such a name is another process, opening it too
-        raise StoreError(f"{folder} has other things in it and is not a run folder; give a new or an empty folder")
-    marker = {"format": FORMAT, "what": "prunebench run folder", "created": dt.datetime.now(dt.UTC).isoformat()}
-    try:
-        write_atomically(folder / MARKER, to_json(marker))
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    return folder
-
-
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
@@ -211,7 +170,7 @@ def read_record(path: Path) -> Record:
         StoreError: unreadable, cut off, incomplete, misplaced, or from a newer version.
     """
     path = path / RECORD if path.is_dir() else path
-    data = read_json(path, _WAY_OUT)
+    data = read_json(path, WAY_OUT)
     check_format(data, path)
     _check(data, path)
     cell, attempt = path.parent.parent.name, path.parent.name
@@ -258,50 +217,10 @@ def _scan(folder: Path, pattern: str, problems: list[str] | None) -> list[Record
     return found
 
 
-def read_json(path: Path, way_out: str) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        StoreError: the file cannot be read, was cut off, or holds something else; ``way_out`` ends the line.
-    """
-    try:
-        data = json.loads(path.read_bytes())
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read ({_short(error)}); {way_out}") from error
-    except ValueError as error:
-        raise StoreError(f"{path}: not whole JSON ({_short(error)}), cut off or edited; {way_out}") from error
-    if not isinstance(data, dict):
-        raise StoreError(f"{path}: holds a {type(data).__name__} where an object is expected; {way_out}")
-    return data
-
-
-def check_format(data: Mapping[str, Any], path: Path) -> None:
-    """Refuse what a newer version wrote.
-
-    Raises:
-        StoreError: no format, or one above ``FORMAT``.
-    """
-    found = data.get("format")
-    if not isinstance(found, int) or isinstance(found, bool):
-        raise StoreError(f"{path}: has no format number; {_WAY_OUT}")
-    if found > FORMAT:
-        raise StoreError(f"{path}: format {found} is newer than this prunebench reads ({FORMAT}); update prunebench")
-
-
 def _check(data: Mapping[str, Any], path: Path) -> None:
     if data.get("status") not in (None, "ok", "failed"):
-        raise StoreError(f"{path}: status {data['status']!r} is neither 'ok' nor 'failed'; {_WAY_OUT}")
+        raise StoreError(f"{path}: status {data['status']!r} is neither 'ok' nor 'failed'; {WAY_OUT}")
     needed = _ALWAYS + (_WHEN_OK if data.get("status") == "ok" else ("error",))
     missing = [key for key in needed if data.get(key) is None]
     if missing:
-        raise StoreError(f"{path}: lacks {', '.join(map(repr, missing))}; {_WAY_OUT}")
-
-
-def _unwritable(path: Path, error: OSError) -> StoreError:
-    return StoreError(f"{path}: cannot be written ({_short(error)}); give a folder you may write to, with free space")
-
-
-def _short(error: Exception) -> str:
-    """Return an exception as one line."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text.splitlines()[0] if text else type(error).__name__
+        raise StoreError(f"{path}: lacks {', '.join(map(repr, missing))}; {WAY_OUT}")

@@ -18,7 +18,6 @@ import numpy as np
 from benchmark.errors import StoreError
 from benchmark.measure.bootstrap import rates_of_resamples
 from benchmark.measure.scores import Counts, Normalised, Scored, scored
-from benchmark.store.frame import column
 from benchmark.store.records import Record
 
 if TYPE_CHECKING:
@@ -86,6 +85,11 @@ def add_scores(table: pd.DataFrame, found: Mapping[str, Record], normalizer: Nor
     about = {"normalizer": normalised.normalizer.name, "metric": metric, "signature": " / ".join(sorted(signatures))}
     joined.attrs = table.attrs | about
     return joined
+
+
+def column(split: str) -> str:
+    """Return the prefix of a split's columns: a name that pandas' ``query`` and spreadsheets can use."""
+    return split.replace("-", "_")
 
 
 def _joined(table: pd.DataFrame, columns: Mapping[str, dict[str, Any]]) -> pd.DataFrame:

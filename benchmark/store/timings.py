@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 from benchmark.errors import StoreError
 from benchmark.store.files import to_json, write_atomically
-from benchmark.store.records import FORMAT, check_format, new_stamp, open_run, read_json
+from benchmark.store.folders import FORMAT, check_format, open_run, read_json
+from benchmark.store.records import new_stamp
 
 _WAY_OUT = "remove the file and profile again"
 

@@ -21,7 +21,8 @@ from transformers.utils import logging
 from benchmark.errors import DataError, PrunebenchError, StoreError
 from benchmark.registry import REGISTRY
 from benchmark.store.files import to_json, write_atomically
-from benchmark.store.records import MODEL, PLAN, RECORD, SPEC, check_format, read_json
+from benchmark.store.folders import check_format, read_json
+from benchmark.store.records import MODEL, PLAN, RECORD, SPEC
 from benchmark.whisper._selfcheck import check_folder
 from benchmark.whisper.modeling_pruned_whisper import SHAPE_FORMAT, PrunedWhisperForConditionalGeneration
 from benchmark.whisper.plan import Plan, write_tensors

@@ -13,7 +13,8 @@ import pytest
 
 from benchmark.cli.main import invoke
 from benchmark.registry import REGISTRY, Failure
-from benchmark.store.records import MARKER, Record
+from benchmark.store.folders import MARKER
+from benchmark.store.records import Record
 from tests import fake_runs
 
 HEAVY = ("torch", "transformers", "pandas", "datasets", "optuna", "matplotlib", "scipy")

@@ -13,9 +13,11 @@ import benchmark
 from benchmark.errors import StoreError
 from benchmark.measure import bootstrap
 from benchmark.measure.scores import Normalised, compare, scored
-from benchmark.store.frame import column, frame, label
+from benchmark.store.folders import open_run
+from benchmark.store.frame import frame, label
 from benchmark.store.merging import merge
-from benchmark.store.records import RECORD, Record, finished, latest, open_run
+from benchmark.store.records import RECORD, Record, finished, latest
+from benchmark.store.scoring import column
 from benchmark.store.timings import write_timing
 from tests.fake_runs import DEVICE, PRUNABLE, Plain, commit, fail, make, ok_data, spec
 

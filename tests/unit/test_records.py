@@ -11,10 +11,9 @@ import pytest
 
 from benchmark.errors import StoreError
 from benchmark.store.files import TEMPORARY, to_json, write_atomically
+from benchmark.store.folders import FORMAT, MARKER, open_run
 from benchmark.store.merging import merge
 from benchmark.store.records import (
-    FORMAT,
-    MARKER,
     RECORD,
     SPEC,
     Attempt,
@@ -22,7 +21,6 @@ from benchmark.store.records import (
     finished,
     latest,
     new_stamp,
-    open_run,
     read_record,
     records,
     transcripts_name,

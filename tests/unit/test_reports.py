@@ -17,8 +17,8 @@ import reports
 from benchmark.errors import StoreError
 from benchmark.registry import REGISTRY
 from benchmark.store.files import write_atomically
+from benchmark.store.folders import open_run
 from benchmark.store.frame import frame
-from benchmark.store.records import open_run
 from reports import _content as content
 from reports.pareto import draw, front, render
 from tests.fake_runs import Plain, commit, make, ok_data, spec

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from benchmark.api import Unit
 from benchmark.errors import SpecError, StoreError
-from benchmark.measure.scores import Normalised, compare, counts, score, scored
-from benchmark.store.records import Record, latest, open_run
+from benchmark.measure.scores import Normalised, compare, counts, scored
+from benchmark.store.folders import open_run
+from benchmark.store.records import Record, latest
+from benchmark.store.score import score
 from tests.fake_runs import Plain, commit, fail, ok_data, spec
 
 

@@ -1,0 +1,100 @@
+"""The run folder: its marker, the specs that were carried out in it, and what every reader of its JSON checks.
+
+::
+
+    <run>/prunebench.json         marker: {"format": 1, ...}
+    <run>/specs/<stamp>.json      one a leaderboard that was started here: what was asked, and which cells it names
+    <run>/runs/                   records, see ``benchmark.store.records``
+    <run>/timings/                timing records, see ``benchmark.store.timings``
+    <run>/work/                   disposable: checkpoints, prefix cache, locks
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import StoreError
+from benchmark.store.files import to_json, write_atomically
+
+FORMAT = 1
+MARKER = "prunebench.json"
+WAY_OUT = "remove that attempt's folder and run again to make it anew"
+
+
+def open_run(path: Path | str, create: bool = False) -> Path:
+    """Return the run folder at ``path``; with ``create`` make it (or go on in it) and check that it is writable.
+
+    Raises:
+        StoreError: not a run folder, from a newer version, not writable, or a folder with other things in it.
+    """
+    folder = Path(path)
+    try:
+        if create:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()  # only writing tells: root's rights end at a read-only disk
+        names = {entry.name for entry in folder.iterdir()}
+    except FileNotFoundError as error:
+        if create:
+            raise unwritable(folder, error) from error
+        raise StoreError(f"{folder}: no such folder; give the folder that a run was written to") from error
+    except OSError as error:
+        raise unwritable(folder, error) if create else StoreError(f"{folder}: {short(error)}") from error
+    if MARKER in names:
+        check_format(read_json(folder / MARKER, "restore it from the run's other copy"), folder / MARKER)
+        return folder
+    if not create:
+        raise StoreError(f"{folder} is not a run folder (it has no {MARKER}); give the folder a run was written to")
+    if any(not name.startswith(f".{MARKER}.") for name in names):  # such a name is another process, opening it too
+        raise StoreError(f"{folder} has other things in it and is not a run folder; give a new or an empty folder")
+    marker = {"format": FORMAT, "what": "prunebench run folder", "created": dt.datetime.now(dt.UTC).isoformat()}
+    try:
+        write_atomically(folder / MARKER, to_json(marker))
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    return folder
+
+
+def read_json(path: Path, way_out: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        StoreError: the file cannot be read, was cut off, or holds something else; ``way_out`` ends the line.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({short(error)}); {way_out}") from error
+    except ValueError as error:
+        raise StoreError(f"{path}: not whole JSON ({short(error)}), cut off or edited; {way_out}") from error
+    if not isinstance(data, dict):
+        raise StoreError(f"{path}: holds a {type(data).__name__} where an object is expected; {way_out}")
+    return data
+
+
+def check_format(data: Mapping[str, Any], path: Path) -> None:
+    """Refuse what a newer version wrote.
+
+    Raises:
+        StoreError: no format, or one above ``FORMAT``.
+    """
+    found = data.get("format")
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise StoreError(f"{path}: has no format number; {WAY_OUT}")
+    if found > FORMAT:
+        raise StoreError(f"{path}: format {found} is newer than this prunebench reads ({FORMAT}); update prunebench")
+
+
+def unwritable(path: Path, error: OSError) -> StoreError:
+    """Return the error for a place that cannot be written."""
+    return StoreError(f"{path}: cannot be written ({short(error)}); give a folder you may write to, with free space")
+
+
+def short(error: Exception) -> str:
+    """Return an exception as one line."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text.splitlines()[0] if text else type(error).__name__
