@@ -107,7 +107,8 @@ class Leaderboard(Frozen):
     decoding: Decoding = Decoding()
     normalizer: str = "hindi"
     profile: ProfileSpec | None = ProfileSpec()
-    keep_artefacts: Literal["all", "none"] = "all"
+    keep_artefacts: Literal["all", "front", "none"] = "all"
+    """Which models stay on disk once they have been timed: all, those on a Pareto front of error against size, none."""
 
 
 class Cell(Frozen):

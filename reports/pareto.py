@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.api import Report
 from benchmark.registry import REGISTRY
 from benchmark.store.files import write_atomically
+from benchmark.store.front import non_dominated
 from reports import _content as content
 
 if TYPE_CHECKING:
@@ -67,19 +68,6 @@ def render(figure: Figure, kind: str) -> bytes:
     with mpl.rc_context({"svg.hashsalt": "prunebench"}):
         figure.savefig(buffer, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None)
     return buffer.getvalue()
-
-
-def front(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return which points no other point beats: none is at most as large in both and smaller in one.
-
-    Equal points do not beat each other, so ties stay on the front together.
-    """
-    import moocore
-    import numpy as np
-
-    points = np.column_stack([np.asarray(x, float), np.asarray(y, float)])
-    found: np.ndarray = moocore.is_nondominated(points, keep_weakly=True)
-    return found
 
 
 def draw(frame: pd.DataFrame) -> Figure:
@@ -195,7 +183,7 @@ def _front_line(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
     """Draw the staircase between what is reached and what is not, up to the right edge."""
     import numpy as np
 
-    best = front(x, y) & (y < CEILING)
+    best = non_dominated(x, y) & (y < CEILING)
     if not best.any():
         return
     order = np.argsort(x[best])

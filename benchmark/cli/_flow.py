@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.errors import StoreError
+from benchmark.errors import SpecError, StoreError
 from benchmark.registry import REGISTRY
 from benchmark.specs import Leaderboard
 
@@ -18,6 +18,7 @@ def carry_out(spec: Leaderboard, out: Path, workers: int | None, quiet: bool) ->
     """Run what is missing, time it, write the reports and print the table; return the exit code."""
     from benchmark.harness.tree import grow
     from benchmark.store.folders import open_run
+    from benchmark.store.front import drop_artefacts
 
     tree = grow(spec)  # before anything is written: a program that breaks its contract is a wrong spec
     open_run(out, create=True)
@@ -26,7 +27,11 @@ def carry_out(spec: Leaderboard, out: Path, workers: int | None, quiet: bool) ->
     outcome = harness.run(spec, out=out, workers=workers, quiet=quiet)
     if spec.profile is not None:
         harness.profile(out, spec, quiet=quiet)
-    written = report([out], out, spec.normalizer, cells={path.cell.id for path in tree.cells})
+    cells = {path.cell.id for path in tree.cells}
+    written = report([out], out, spec.normalizer, cells=cells)
+    dropped = drop_artefacts(out, cells, spec.keep_artefacts, spec.normalizer)
+    if dropped:
+        print(f"keep_artefacts: {spec.keep_artefacts}: {len(dropped)} model(s) deleted, records and plans kept")
     say_written(written)
     if outcome.failed:
         failed = [
@@ -55,6 +60,22 @@ def report(
     if show:
         show_table(table)
     return written
+
+
+def normalizer_of(runs: Sequence[Path]) -> str:
+    """Return the normaliser that the leaderboards of some run folders ask for.
+
+    Raises:
+        StoreError: not run folders.
+        SpecError: they ask for none, or for several.
+    """
+    from benchmark.store.folders import kept_specs
+
+    found = sorted({spec["normalizer"] for run in runs for spec in kept_specs(run)})
+    if len(found) == 1:
+        return str(found[0])
+    said = f"ask for several normalisers ({', '.join(found)})" if found else "say no normaliser"
+    raise SpecError(f"{', '.join(map(str, runs))}: the specs kept there {said}; choose one with --normalizer")
 
 
 def show_table(table: pd.DataFrame) -> None:

@@ -103,7 +103,7 @@ def _left(tree: Tree, cells: list[str], folder: Path) -> int:
 
 def _disk(spec: Leaderboard, tree: Tree, found: dict[str, Record]) -> int | None:
     """Return the bytes that all artefacts take at most: each as large as the dense one."""
-    if spec.keep_artefacts == "none":
+    if spec.keep_artefacts == "none" and spec.profile is None:
         return 0
     known = (record.data["counts"].get("params_dense") for record in found.values() if record.ok)
     dense = next((4 * count for count in known if count), None) or _parameter_bytes(spec)
@@ -140,7 +140,10 @@ def _print(spec: Leaderboard, folder: Path, rows: list[dict[str, Any]], costs: C
         f"({100 * costs.saving:.1f} % saved); {costs.left:,} still to do"
     )
     if costs.artefact_bytes is not None:
-        print(f"artefacts: at most {costs.artefact_bytes / 1e6:,.0f} MB of disk")
+        after = (
+            "" if spec.keep_artefacts == "all" else f" until they are timed, then keep_artefacts: {spec.keep_artefacts}"
+        )
+        print(f"artefacts: at most {costs.artefact_bytes / 1e6:,.0f} MB of disk{after}")
 
 
 def _texts(row: dict[str, Any]) -> list[str]:

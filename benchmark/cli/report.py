@@ -7,23 +7,24 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli._flow import normalizer_of, say_written
 from benchmark.cli._flow import report as write_reports
-from benchmark.cli._flow import say_written
 from benchmark.registry import REGISTRY
-from benchmark.specs import Leaderboard
-
-_NORMALIZER: str = Leaderboard.model_fields["normalizer"].default
 
 
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Run folders.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the reports.")],
-    normalizer: Annotated[str, typer.Option("--normalizer", help="Normaliser of the scores.")] = _NORMALIZER,
+    normalizer: Annotated[
+        str | None,
+        typer.Option("--normalizer", help="Normaliser of the scores.  [default: that of the runs' specs]"),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only write the files.")] = False,
 ) -> None:
     """Write all reports of one run folder or several; scores come from the transcripts, so nothing is decoded again."""
-    REGISTRY.get("normalizer", normalizer)
-    say_written(write_reports(runs, out, normalizer, show=not quiet))
+    chosen = normalizer if normalizer is not None else normalizer_of(runs)
+    REGISTRY.get("normalizer", chosen)
+    say_written(write_reports(runs, out, chosen, show=not quiet))
 
 
 @REGISTRY.register("verb", "report")

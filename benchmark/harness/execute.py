@@ -120,7 +120,7 @@ def evaluate(path: CellPath, bench: Bench, shop: Workshop, run: Path, progress: 
         "bytes": (attempt.path / MODEL).stat().st_size,
         "macs": dataclasses.asdict(macs(model, min(DECODER_POSITION, model.config.max_target_positions - 1))),
     }
-    if spec.keep_artefacts == "none":
+    if spec.keep_artefacts == "none" and spec.profile is None:  # what is timed is dropped after that
         (attempt.path / MODEL).unlink()
     data = _transcripts(attempt, model, bench, progress)
     training = {key: value for key, value in dataclasses.asdict(state.ledger).items() if key != "losses"}

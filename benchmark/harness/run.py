@@ -21,7 +21,7 @@ from benchmark.harness.tree import Tree, grow
 from benchmark.harness.worker import Worker
 from benchmark.specs import Leaderboard, ProfileSpec
 from benchmark.store.files import to_json, write_atomically
-from benchmark.store.folders import open_run
+from benchmark.store.folders import keep_spec, open_run
 from benchmark.store.records import Record, finished, latest, read_record
 
 THREADS = 1
@@ -49,6 +49,7 @@ def run(
     """
     folder = open_run(Path(out) if out is not None else Path("out") / spec.name, create=True)
     tree = grow(spec)
+    keep_spec(folder, spec.model_dump(mode="json"), [path.cell.id for path in tree.cells])
     missing = [path for path in tree.cells if finished(folder, path.cell.id) is None]
     if missing:
         job = folder / "work" / "jobs" / secrets.token_hex(6)

@@ -3,7 +3,7 @@
 ::
 
     <run>/prunebench.json         marker: {"format": 1, ...}
-    <run>/specs/<stamp>.json      one a leaderboard that was started here: what was asked, and which cells it names
+    <run>/specs/<hash>.json       one a leaderboard that was started here: what was asked, and which cells it names
     <run>/runs/                   records, see ``benchmark.store.records``
     <run>/timings/                timing records, see ``benchmark.store.timings``
     <run>/work/                   disposable: checkpoints, prefix cache, locks
@@ -12,9 +12,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from benchmark.store.files import to_json, write_atomically
 
 FORMAT = 1
 MARKER = "prunebench.json"
+SPECS = "specs"
 WAY_OUT = "remove that attempt's folder and run again to make it anew"
 
 
@@ -57,6 +59,37 @@ def open_run(path: Path | str, create: bool = False) -> Path:
     except OSError as error:
         raise unwritable(folder, error) from error
     return folder
+
+
+def keep_spec(run: Path, spec: Mapping[str, Any], cells: Sequence[str]) -> Path:
+    """Write down that a leaderboard was started here; the same one again changes nothing.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    content = to_json({"format": FORMAT, "spec": spec, "cells": list(cells)})
+    path = run / SPECS / f"{hashlib.sha256(content.encode()).hexdigest()[:16]}.json"
+    try:
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists():
+            write_atomically(path, content)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return path
+
+
+def kept_specs(run: Path | str) -> list[dict[str, Any]]:
+    """Return the specs of the leaderboards that were started in a run folder, by name of their files.
+
+    Raises:
+        StoreError: not a run folder, or a file that cannot be used.
+    """
+    found = []
+    for path in sorted((open_run(run) / SPECS).glob("*.json")):
+        data = read_json(path, "remove it; the records do not need it")
+        check_format(data, path)
+        found.append(data["spec"])
+    return found
 
 
 def read_json(path: Path, way_out: str) -> dict[str, Any]:

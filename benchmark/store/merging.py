@@ -1,4 +1,4 @@
-"""The union of run folders: attempts and timing records are never changed, so merging is copying what is not there."""
+"""The union of run folders: what counts there is never changed, so merging is copying what is not there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmark.errors import StoreError
 from benchmark.store.files import TEMPORARY, is_temporary, sync
-from benchmark.store.folders import open_run
+from benchmark.store.folders import SPECS, check_format, open_run, read_json
 from benchmark.store.records import RECORD, records
 from benchmark.store.timings import read_timing
 
@@ -53,13 +53,17 @@ def merge(sources: Sequence[Path | str], into: Path | str) -> Merged:
     for name, mark in wanted.items():
         _copy(mark, target / name)
     attempts = sum(name.name == RECORD for name in wanted)
-    return Merged(attempts, len(wanted) - attempts, sum(name.name == RECORD for name in present))
+    timed = sum(name.parts[0] == "timings" for name in wanted)
+    return Merged(attempts, timed, sum(name.name == RECORD for name in present))
 
 
 def _marks(run: Path) -> Iterator[Path]:
-    """Yield the file that makes each immutable thing count: an attempt's record, a timing record."""
+    """Yield the file that makes each immutable thing count: an attempt's record, a spec, a timing record."""
     for record in records(run):
         yield record.path / RECORD
+    for path in sorted((run / SPECS).glob("*.json")):
+        check_format(read_json(path, "remove it; the records do not need it"), path)
+        yield path
     for path in sorted((run / "timings").glob("*/*.json")):
         read_timing(path)
         yield path
@@ -78,7 +82,7 @@ def _must_agree(one: Path, other: Path) -> None:
 
 
 def _copy(mark: Path, to: Path) -> None:
-    """Copy a timing record, or a whole attempt with its commit mark last."""
+    """Copy a spec or a timing record, or a whole attempt with its commit mark last."""
     files = [path for path in mark.parent.rglob("*") if path.is_file()] if mark.name == RECORD else [mark]
     try:
         for file in sorted(files, key=lambda path: path == mark):

@@ -13,7 +13,7 @@ import pytest
 
 from benchmark.cli.main import invoke
 from benchmark.registry import REGISTRY, Failure
-from benchmark.store.folders import MARKER
+from benchmark.store.folders import MARKER, keep_spec
 from benchmark.store.records import Record
 from tests import fake_runs
 
@@ -254,6 +254,23 @@ def test_report_prints_the_table(call, fake_run, tmp_path):
     assert "identity:" in out  # the signature
 
 
+def test_report_takes_the_normaliser_of_the_runs(call, refused, tmp_path):
+    run = fake_runs.make(tmp_path / "run", keeps=())
+    assert "say no normaliser; choose one with --normalizer" in refused("report", run, "--out", tmp_path / "report")
+    keep_spec(run, {"normalizer": "whisper_basic"}, [])
+    code, out, _ = call("report", run, "--out", tmp_path / "report")
+    assert code == 0
+    assert "Normaliser whisper_basic" in out
+    keep_spec(run, {"normalizer": "identity"}, [])
+    assert "several normalisers (identity, whisper_basic)" in refused("report", run, "--out", tmp_path / "again")
+
+
+def test_reports_are_not_half_written(refused, fake_run, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    said = refused("report", fake_run, "--out", tmp_path / "file", "--normalizer", "identity")
+    assert f"{tmp_path / 'file'}: cannot be written" in said
+
+
 def test_merge_is_the_union(call, fake_run, tmp_path):
     code, out, _ = call("merge", fake_run, "--into", tmp_path / "both")
     assert code == 0
@@ -357,7 +374,12 @@ def test_an_output_folder_with_other_things_in_it(refused, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["report", "RUN", "--out", "r"], ["plan", "tiny", "--out", "RUN"], ["merge", "RUN", "--into", "c"]]
+    "arguments",
+    [
+        ["report", "RUN", "--out", "r", "--normalizer", "identity"],
+        ["plan", "tiny", "--out", "RUN"],
+        ["merge", "RUN", "--into", "c"],
+    ],
 )
 def test_run_folders_that_cannot_be_read(refused, arguments, tmp_path):
     run = tmp_path / "run"

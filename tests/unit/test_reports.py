@@ -8,19 +8,17 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
-import reports
 from benchmark.errors import StoreError
 from benchmark.registry import REGISTRY
 from benchmark.store.files import write_atomically
 from benchmark.store.folders import open_run
 from benchmark.store.frame import frame
 from reports import _content as content
-from reports.pareto import draw, front, render
+from reports.pareto import draw, render
 from tests.fake_runs import Plain, commit, make, ok_data, spec
 
 
@@ -178,37 +176,6 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
         patch.setattr(Path, "replace", full)
         write_atomically(path, "new")
     assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
-
-
-def test_write_all_writes_every_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = make(tmp_path / "run", keeps=(0.8,))
-    lookup = REGISTRY.lookup
-    monkeypatch.setattr(
-        REGISTRY, "lookup", lambda kind, name: Plain if (kind, name) == ("normalizer", "plain") else lookup(kind, name)
-    )
-    names = {path.name for path in reports.write_all(run, tmp_path / "out", "plain")}
-    assert names >= {"leaderboard.md", "leaderboard.csv", "leaderboard.html", "pareto.png", "pareto.svg"}
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match="cannot be written"):
-        reports.write_all(run, tmp_path / "file", "plain")
-
-
-# --- the front ----------------------------------------------------------------------------------------------------
-
-
-def test_the_front_is_that_of_a_naive_loop() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        points = rng.integers(0, 8, (rng.integers(1, 25), 2)).astype(float)  # a coarse grid, so that ties abound
-        naive = [not any((q <= p).all() and (q < p).any() for q in points) for p in points]
-        assert front(points[:, 0], points[:, 1]).tolist() == naive
-
-
-def test_ties_stay_on_the_front_together() -> None:
-    assert front([1, 1, 2], [3, 3, 3]).tolist() == [True, True, False]
-
-
-# --- terminal -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("width", [70, 100, 250])

@@ -173,7 +173,7 @@ def test_penalty_and_its_gradient_equal_a_naive_loop(groups: str) -> None:
         group = view.structure.group(key)
         naive = naive + strengths[f"group_{group.stack[:3]}"] * group.weights**0.5 * sum(parts).sqrt()  # type: ignore
     expected = torch.autograd.grad(naive, [model.get_parameter(name) for name in names])
-    assert float(value) == pytest.approx(float(naive), rel=1e-5)
+    assert value.item() == pytest.approx(naive.item(), rel=1e-5)
     for a, b in zip(ours, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
