@@ -235,7 +235,7 @@ def _scale(ax: Axes, points: pd.DataFrame) -> None:
         return
     ax.set_yscale("log")
     ax.set_ylim(low / 1.25, 1.75 * CEILING if worst > CEILING else 1.15 * high)
-    ax.yaxis.set_major_locator(FixedLocator([0.5, 1, 2, 5, 10, 20, 50, 100]))
+    ax.yaxis.set_major_locator(FixedLocator([0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from benchmark import __version__
 from benchmark.api import Prune, Rewind, Step
 from benchmark.errors import StoreError
 from benchmark.harness.bench import Bench, device
+from benchmark.harness.environment import environment
 from benchmark.harness.seeds import derive
 from benchmark.harness.state import Ledger, State, Workshop, snapshot
 from benchmark.harness.training import Progress, fit, stream_order
@@ -31,8 +27,6 @@ from benchmark.whisper.view import View
 
 DECODER_POSITION = 31
 """Decoder position at which a token's MACs are counted: 32 keys in the self-attention cache."""
-
-PACKAGES = ("torch", "transformers", "torch-pruning", "jiwer", "ptflops", "numpy")
 
 
 def _apply(
@@ -207,14 +201,3 @@ def record_failure(path: CellPath, run: Path, error: Exception) -> Record:
             "environment": environment(),
         }
     )
-
-
-def environment() -> dict[str, Any]:
-    """Return device, threads and versions: what equality of two runs depends on besides the spec."""
-    return {
-        "device": device(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "versions": {"prunebench": __version__, **{name: version(name) for name in PACKAGES}},
-    }
