@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmark.api import Budget, Method, MethodConfig, Step
-from benchmark.pruning.groups import GroupKind, L1Groups
+from benchmark.pruning.groups import KINDS, Kinds, L1Groups
 from benchmark.registry import REGISTRY
 from methods._oneshot import one_shot
 
@@ -13,7 +13,7 @@ from methods._oneshot import one_shot
 class L1GroupConfig(MethodConfig):
     """Which parts may go."""
 
-    groups: tuple[GroupKind, ...] = ("head", "ffn_neuron")
+    groups: Kinds = KINDS
 
 
 @REGISTRY.register("method", "l1_group")

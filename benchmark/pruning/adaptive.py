@@ -7,18 +7,20 @@ The idea is of arXiv 2510.12666; its exact thresholds are not known to us. What 
    weights is below ``rho`` times the mean share, or its L2 norm below ``beta`` times the mean norm of its peers.
 
 A budget is met by one scale on the thresholds: of the weight pass for a nominal budget, of the group pass for a
-stored one. Density is a step function of that scale, so the rest is trimmed by the pass' own score.
+stored one, or for a nominal one where the weight pass is off or the group pass alone takes too much. Density is a step
+function of that scale, so the rest is trimmed by the pass' own score.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from benchmark.api import Rule
 from benchmark.errors import SpecError
-from benchmark.pruning.groups import alive_members, keep_top_members, per_member, smallest_group
+from benchmark.pruning.groups import alive_members, fit_members, keep_top, per_member, smallest_group
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +36,7 @@ BISECTIONS = 40
 
 
 class WeightAdaptive(Rule):
-    """Zero weights by ``alpha * std`` of their matrix, then whole groups by what is left of them."""
+    """Zero weights by ``alpha`` spreads of their matrix, then whole groups by what is left of them."""
 
     alpha: float = Field(default=0.25, ge=0, description="weight threshold in spreads of its matrix")
     scale: Literal["std", "mad"] = Field(default="std", description="the spread: deviation, or the robust one")
@@ -48,205 +50,185 @@ class WeightAdaptive(Rule):
 
     def smallest(self, structure: Structure) -> int:
         """Return the weights of the smallest thing the budgeted pass removes."""
-        if self.budget.kind == "prunable_stored":
+        if self.budget.keep is None or (self.weight_pass and self.budget.kind == "prunable_nominal"):
+            return 1
+        if self.groups == "structural":
             return smallest_group(structure, ("head", "ffn_neuron"))
-        return 1
+        return min(matrix.shape[0] for matrix in structure.matrices)
 
     def decide(self, view: View) -> Plan:
-        """Run the passes, scaled to meet the budget where there is one."""
+        """Run the passes, scaled to meet the budget where there is one.
+
+        Raises:
+            SpecError: the switches leave nothing that could meet the budget, or a weight is not finite.
+        """
+        from benchmark.whisper.plan import Plan
+
+        self._check()
+        scores = [self._in_spreads(view, index) for index in range(len(view.structure.matrices))]
+        keep = self.budget.keep
+        if keep is None:
+            return self._passes(view, scores, 1.0, 1.0)
+        if self.groups == "structural" and (self.budget.kind == "prunable_stored" or not self.weight_pass):
+            survivors = self._survivors(view, scores, 1.0)
+            return Plan(kept=fit_members(view.structure, self._member_scores(view, survivors), keep), masks=survivors)
+        target = round(keep * view.structure.prunable)
+        if not self.weight_pass:
+            return self._best_columns(view, self._survivors(view, scores, 0.0), target)
+        return _trim(self._scaled(view, scores, target), view, scores, target)
+
+    def _check(self) -> None:
         if self.budget.kind == "prunable_stored" and self.groups != "structural":
             raise SpecError("a stored budget is met by removing heads and neurons: set groups = structural")
-        scores = [self._in_spreads(view, index) for index in range(len(view.structure.matrices))]
-        if self.groups == "structural":
-            return self._structural(view, scores)
-        return self._columns(view, scores)
+        if self.budget.keep is None:
+            return
+        if not self.group_pass and (self.budget.kind == "prunable_stored" or not self.weight_pass):
+            raise SpecError(f"budget {self.budget} is met by the group pass: leave group_pass on")
+        if (self.budget.kind == "prunable_stored" or not self.weight_pass) and self.rho == self.beta == 0:
+            raise SpecError(f"budget {self.budget} is met by the group pass, and rho = beta = 0 rank no group")
 
     # --- pass 1 ---------------------------------------------------------------------------------------------------
 
     def _in_spreads(self, view: View, index: int) -> torch.Tensor:
-        """Return ``|w| / spread(W)`` with removed weights at minus infinity, shape of the matrix."""
+        """Return ``|w| / spread(W)`` with removed weights at minus infinity, shape of the matrix.
+
+        ``mad`` is taken over what is not zero: where a penalty made most weights zero, the median itself would be.
+        """
         import torch
 
         matrix = view.structure.matrices[index]
         weight, alive = view.weight(matrix).cpu(), view.mask(matrix).cpu()
-        living = weight[alive]
+        living = weight[alive & (weight != 0)] if self.scale == "mad" else weight[alive]
+        if living.numel() == 0:
+            return torch.where(alive, 0.0, -torch.inf)
         if self.scale == "std":
             spread = living.std(correction=0)
         else:
             spread = (living - living.median()).abs().median() / MAD_OF_A_GAUSSIAN
-        if not torch.isfinite(spread):
-            raise SpecError(f"matrix {matrix.name} holds weights that are not finite; nothing can be ranked in it")
         return torch.where(alive, weight.abs() / spread.clamp_min(torch.finfo(weight.dtype).tiny), -torch.inf)
 
-    def _survivors(self, scores: list[torch.Tensor], factor: float) -> list[torch.Tensor]:
+    def _survivors(self, view: View, scores: list[torch.Tensor], factor: float) -> dict[str, torch.Tensor]:
         threshold = factor * self.alpha if self.weight_pass else 0.0
-        return [score >= threshold for score in scores]
+        return {m.name: score >= threshold for m, score in zip(view.structure.matrices, scores, strict=True)}
 
-    # --- pass 2 over columns, nominal budgets -----------------------------------------------------------------------
+    # --- pass 2 ---------------------------------------------------------------------------------------------------
 
-    def _live_columns(self, view: View, survivors: list[torch.Tensor], factor: float) -> list[torch.Tensor]:
-        """Return masks without the dead columns; the best column of a matrix always stays."""
+    def _column_scores(self, view: View, survivors: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+        """Return one number per input column, a tensor a matrix: below 1 the thresholds as given would remove it.
+
+        The smaller of (surviving share / (rho * mean share)) and (L2 norm / (beta * mean norm)), means over all
+        columns of the matrix.
+        """
         import torch
 
-        masks = []
-        for matrix, mask in zip(view.structure.matrices, survivors, strict=True):
-            share = mask.float().mean(dim=0)
+        result = []
+        for matrix in view.structure.matrices:
+            mask = survivors[matrix.name]
             norm = torch.linalg.vector_norm(view.weight(matrix).cpu() * mask, dim=0)
-            dead = (share < factor * self.rho * share.mean()) | (norm < factor * self.beta * norm.mean())
-            dead[norm.argmax()] = False
-            masks.append(mask & ~dead)
-        return masks
+            result.append(self._relative(mask.float().mean(dim=0), norm, mask.any(dim=0), slice(None)))
+        return result
 
-    def _both(self, view: View, scores: list[torch.Tensor], weights: float, groups: float) -> list[torch.Tensor]:
-        survivors = self._survivors(scores, weights)
-        return self._live_columns(view, survivors, groups) if self.group_pass else survivors
-
-    def _columns(self, view: View, scores: list[torch.Tensor]) -> Plan:
-        from benchmark.whisper.plan import Plan
-
-        matrices, keep = view.structure.matrices, self.budget.keep
-        if keep is None:
-            masks = self._both(view, scores, 1.0, 1.0)
-        else:
-            target = round(keep * view.structure.prunable)
-            masks = self._at_least(view, scores, target)
-            masks = _trim(masks, scores, target)
-        return Plan(masks={matrix.name: mask for matrix, mask in zip(matrices, masks, strict=True)})
-
-    def _at_least(self, view: View, scores: list[torch.Tensor], target: int) -> list[torch.Tensor]:
-        """Return the sparsest masks found that still hold ``target`` weights.
-
-        The weight pass is scaled; where the group pass alone removes too much, that one is scaled down instead.
-        """
-        if _count(self._both(view, scores, 0.0, 1.0)) >= target:
-            high = 1.0
-            while self.alpha * self.weight_pass and _count(self._both(view, scores, high, 1.0)) > target and high < 1e6:
-                high *= 2
-            return self._bisect(view, scores, target, (0.0, high), weights=True)
-        return self._bisect(view, scores, target, (0.0, 1.0), weights=False)
-
-    def _bisect(
-        self, view: View, scores: list[torch.Tensor], target: int, bracket: tuple[float, float], *, weights: bool
-    ) -> list[torch.Tensor]:
-        low, high = bracket
-        best = self._both(view, scores, low, 1.0 if weights else low)
-        for _ in range(BISECTIONS):
-            middle = (low + high) / 2
-            masks = self._both(view, scores, middle if weights else 0.0, 1.0 if weights else middle)
-            if _count(masks) >= target:
-                low, best = middle, masks
-                if _count(masks) == target:
-                    break
-            else:
-                high = middle
-        return best
-
-    # --- pass 2 over heads and neurons, stored budgets --------------------------------------------------------------
-
-    def _member_scores(self, view: View, survivors: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Return one number per head or neuron, keyed by group: below 1 the thresholds as given would remove it.
-
-        The smaller of (surviving share / (rho * mean share)) and (L2 norm / (beta * mean norm)), means over the
-        members of the same layer that are alive.
-        """
-        import torch
-
-        pruned = view.after({m.name: s for m, s in zip(view.structure.matrices, survivors, strict=True)})
+    def _member_scores(self, view: View, survivors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return one number per head or neuron, keyed by group; the same score, means over the layer's live members."""
+        pruned = view.after(survivors)
         result: dict[str, torch.Tensor] = {}
         for group in view.structure.groups:
             alive = alive_members(view.plan, group)
             share, norm = per_member(pruned, group, "alive"), per_member(pruned, group, "square").sqrt()
-            terms = [
-                value / (limit * value[alive].mean()).clamp_min(1e-300)
-                for value, limit in ((share, self.rho), (norm, self.beta))
-                if limit > 0
-            ]
-            score = torch.stack(terms).amin(dim=0) if terms else torch.full((group.count,), torch.inf).double()
-            result[group.key] = torch.where(alive, score, -torch.inf)
+            result[group.key] = self._relative(share, norm, alive, alive)
         return result
 
-    def _structural(self, view: View, scores: list[torch.Tensor]) -> Plan:
+    def _relative(
+        self, share: torch.Tensor, norm: torch.Tensor, alive: torch.Tensor, peers: torch.Tensor | slice
+    ) -> torch.Tensor:
         import torch
 
+        terms = [
+            value.double() / (limit * value[peers].double().mean()).clamp_min(1e-300)
+            for value, limit in ((share, self.rho), (norm, self.beta))
+            if limit > 0
+        ]
+        score = torch.stack(terms).amin(dim=0) if terms else torch.full(share.shape, torch.inf).double()
+        return torch.where(alive, score, -torch.inf)
+
+    # --- both passes ----------------------------------------------------------------------------------------------
+
+    def _passes(self, view: View, scores: list[torch.Tensor], weights: float, groups: float) -> Plan:
+        """Return the plan of both passes with their thresholds scaled; the best of each matrix or group stays."""
         from benchmark.whisper.plan import Plan
 
-        stored = self.budget.kind == "prunable_stored"
-        survivors = self._survivors(scores, 1.0)
-        members = self._member_scores(view, survivors)
-        if self.budget.keep is None or not stored:
-            dead_below = 1.0 if self.group_pass else 0.0
-            kept = {key: _at_least_one(score >= dead_below, score) for key, score in members.items()}
+        survivors = self._survivors(view, scores, weights)
+        if not self.group_pass:
+            return Plan(masks=survivors)
+        if self.groups == "structural":
+            members = self._member_scores(view, survivors)
+            kept = {key: _reaching(score, groups).nonzero().flatten() for key, score in members.items()}
+            return Plan(kept=kept, masks=survivors)
+        columns = self._column_scores(view, survivors)
+        named = zip(survivors.items(), columns, strict=True)
+        return Plan(masks={name: mask & _reaching(score, groups) for (name, mask), score in named})
+
+    def _best_columns(self, view: View, survivors: dict[str, torch.Tensor], target: int) -> Plan:
+        """Return the plan that removes whole columns, of the lowest score, until ``target`` weights are left."""
+        from benchmark.whisper.plan import Plan
+
+        sizes = [mask.sum(dim=0) for mask in survivors.values()]
+        kept = keep_top(self._column_scores(view, survivors), sizes, target)
+        return Plan(masks={name: mask & bits for (name, mask), bits in zip(survivors.items(), kept, strict=True)})
+
+    def _scaled(self, view: View, scores: list[torch.Tensor], target: int) -> Plan:
+        """Return the sparsest plan found that still holds ``target`` weights.
+
+        The weight pass is scaled; where the group pass alone removes too much, that one is scaled down instead.
+        """
+        if _count(self._passes(view, scores, 0.0, 1.0), view) < target:
+            return _bisect(lambda factor: self._passes(view, scores, 0.0, factor), view, target, 1.0)
+        high = 1.0
+        while self.alpha and _count(self._passes(view, scores, high, 1.0), view) > target and high < 1e6:
+            high *= 2
+        return _bisect(lambda factor: self._passes(view, scores, factor, 1.0), view, target, high)
+
+
+def _reaching(score: torch.Tensor, threshold: float) -> torch.Tensor:
+    """Return which scores reach the threshold; the best one does always."""
+    bits = score >= threshold
+    bits[score.argmax()] = True
+    return bits
+
+
+def _bisect(plan_at: Callable[[float], Plan], view: View, target: int, high: float) -> Plan:
+    """Return the plan of the largest factor in [0, high] found that still keeps ``target`` weights."""
+    low, best = 0.0, plan_at(0.0)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        plan = plan_at(middle)
+        count = _count(plan, view)
+        if count >= target:
+            low, best = middle, plan
+            if count == target:
+                break
         else:
-            if not self.group_pass:
-                raise SpecError("a stored budget is met by the group pass: leave group_pass on")
-            kept = fit_members(view.structure, members, self.budget.keep)
-        plan = Plan(kept=kept)
-        if self.budget.keep is not None and not stored:
-            alive = [plan.mask(matrix) for matrix in view.structure.matrices]
-            inside = [torch.where(live, score, -torch.inf) for live, score in zip(alive, scores, strict=True)]
-            survivors = _trim(alive, inside, round(self.budget.keep * view.structure.prunable))
-        masks = {m.name: s for m, s in zip(view.structure.matrices, survivors, strict=True)}
-        return Plan(kept=kept, masks=masks)
+            high = middle
+    return best
 
 
-def fit_members(structure: Structure, scores: dict[str, torch.Tensor], keep: float) -> dict[str, torch.Tensor]:
-    """Remove heads and neurons from the lowest score up until ``keep`` of the prunable weights are stored.
+def _count(plan: Plan, view: View) -> int:
+    return plan.nonzero(view.structure)
 
-    Heads below the crossing point go; a head that would overshoot stays, and neurons fill the rest, so that the
-    budget is missed by less than half a neuron unless the last neuron of every layer is reached.
 
-    Raises:
-        SpecError: the budget asks for less than one head and one neuron a layer.
-    """
+def _trim(plan: Plan, view: View, scores: list[torch.Tensor], target: int) -> Plan:
+    """Drop the lowest-scored weights that a plan still holds until exactly ``target`` are left."""
     import torch
 
-    kinds = ("head", "ffn_neuron")
-    groups = {kind: [group for group in structure.groups if group.kind == kind] for kind in kinds}
-    weight = {kind: groups[kind][0].weights for kind in kinds}
-    target = keep * structure.prunable
-    floor = sum(weight[kind] * len(groups[kind]) for kind in kinds)
-    if target < floor - weight["ffn_neuron"] / 2:
-        raise SpecError(f"kept fraction {keep:g} is less than one head and one neuron a layer ({floor:,} weights)")
-    pool = torch.cat([scores[group.key] for kind in kinds for group in groups[kind]])
-    size = torch.cat(
-        [torch.full((group.count,), weight[kind], dtype=torch.int64) for kind in kinds for group in groups[kind]]
-    )
-    order = torch.sort(pool, descending=True, stable=True).indices
-    heads = sum(group.count for group in groups["head"])
-    inside = order[size[order].cumsum(0) <= target]
-    count = int((inside < heads).sum())
-    chosen: dict[str, torch.Tensor] = {}
-    for _ in range(heads):
-        chosen = keep_top_members(groups["head"], [scores[group.key] for group in groups["head"]], count)
-        room = target - weight["head"] * sum(len(members) for members in chosen.values())
-        if room >= weight["ffn_neuron"] * (len(groups["ffn_neuron"]) - 0.5):
-            break
-        count -= 1
-    neurons = int(room / weight["ffn_neuron"] + 0.5)
-    ranked = [scores[group.key] for group in groups["ffn_neuron"]]
-    alive = int((torch.cat(ranked) > -torch.inf).sum())
-    chosen |= keep_top_members(groups["ffn_neuron"], ranked, min(neurons, alive))
-    return chosen
+    from benchmark.whisper.plan import Plan
 
-
-def _at_least_one(keep: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
-    keep[score.argmax()] = True
-    return keep.nonzero().flatten()
-
-
-def _count(masks: list[torch.Tensor]) -> int:
-    return sum(int(mask.sum()) for mask in masks)
-
-
-def _trim(masks: list[torch.Tensor], scores: list[torch.Tensor], target: int) -> list[torch.Tensor]:
-    """Drop the lowest-scored weights that ``masks`` still holds until exactly ``target`` are left."""
-    import torch
-
-    surplus = _count(masks) - target
+    matrices, surplus = view.structure.matrices, _count(plan, view) - target
     if surplus <= 0:
-        return masks
+        return plan
+    masks = [plan.mask(matrix) for matrix in matrices]
     flat = torch.cat([torch.where(mask, score, torch.inf).flatten() for mask, score in zip(masks, scores, strict=True)])
     bits = torch.cat([mask.flatten() for mask in masks])
     bits[torch.sort(flat, stable=True).indices[:surplus]] = False
     parts = bits.split([mask.numel() for mask in masks])
-    return [part.reshape(mask.shape) for part, mask in zip(parts, masks, strict=True)]
+    left = {m.name: part.reshape(m.shape) for m, part in zip(matrices, parts, strict=True)}
+    return Plan(kept=plan.kept, masks=left)

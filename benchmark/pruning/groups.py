@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator
 
 from benchmark.api import Rule
+from benchmark.errors import SpecError
 from benchmark.pruning.weights import asked
 
 if TYPE_CHECKING:
@@ -16,6 +20,17 @@ if TYPE_CHECKING:
     from benchmark.whisper.view import View
 
 GroupKind = Literal["head", "ffn_neuron"]
+KINDS: tuple[GroupKind, ...] = ("head", "ffn_neuron")
+
+
+def _each_once(kinds: tuple[GroupKind, ...]) -> tuple[GroupKind, ...]:
+    if not kinds:
+        raise ValueError("name at least one kind of group: head, ffn_neuron")
+    return tuple(kind for kind in KINDS if kind in kinds)  # neurons last: they fill what whole heads leave
+
+
+Kinds = Annotated[tuple[GroupKind, ...], AfterValidator(_each_once)]
+"""Kinds of groups that may go, each once, the larger first."""
 
 
 def per_member(view: View, group: Group, reduce: Literal["abs", "square", "alive"]) -> torch.Tensor:
@@ -51,22 +66,75 @@ def alive_members(plan: Plan, group: Group) -> torch.Tensor:
     return alive
 
 
-def keep_top_members(groups: list[Group], scores: list[torch.Tensor], count: int) -> dict[str, torch.Tensor]:
-    """Keep the ``count`` highest-scored members over all groups of one kind, and at least the best one of each."""
+def keep_top(scores: Sequence[torch.Tensor], sizes: Sequence[torch.Tensor], target: float) -> list[torch.Tensor]:
+    """Keep members from the highest score down until ``target`` weights are kept, and at least the best of each list.
+
+    ``scores`` and ``sizes`` hold one tensor a group, shape ``(members,)``: a member's score (minus infinity: gone
+    already) and its weights. The last member is kept where at least half of it fits. Returns bool tensors.
+    """
     import torch
 
-    pool = torch.cat(scores)
-    sizes = [len(score) for score in scores]
-    starts = torch.tensor([0, *sizes]).cumsum(0)[:-1]
-    best = starts + torch.tensor([int(score.argmax()) for score in scores])
-    ranked = pool.clone()
-    ranked[best] = torch.inf
-    chosen = torch.sort(ranked, descending=True, stable=True).indices[: max(count, len(groups))]
+    pool, size, counts = torch.cat(list(scores)), torch.cat(list(sizes)), [len(score) for score in scores]
+    order = _ranking(scores)
+    fits = int((size[order].cumsum(0) - size[order] / 2 <= target).sum())
     bits = torch.zeros(len(pool), dtype=torch.bool)
-    bits[chosen] = True
-    bits &= ranked > -torch.inf
-    parts = bits.split(sizes)
-    return {group.key: part.nonzero().flatten() for group, part in zip(groups, parts, strict=True)}
+    bits[order[: max(fits, len(counts))]] = True
+    return list((bits & (pool > -torch.inf)).split(counts))
+
+
+def keep_members(groups: Sequence[Group], scores: Sequence[torch.Tensor], target: float) -> dict[str, torch.Tensor]:
+    """Return the members that ``keep_top`` keeps of some groups, as indices by group."""
+    kept = keep_top(scores, [_sizes(group) for group in groups], target)
+    return {group.key: bits.nonzero().flatten() for group, bits in zip(groups, kept, strict=True)}
+
+
+def fit_members(structure: Structure, scores: dict[str, torch.Tensor], keep: float) -> dict[str, torch.Tensor]:
+    """Remove heads and neurons from the lowest score up until ``keep`` of the prunable weights are stored.
+
+    Heads and neurons stand in one ranking, which says how many heads stay; neurons fill the rest, so that the budget
+    is missed by at most half a neuron. Where neurons cannot (all of them stay, or only one a layer), as many heads
+    more or fewer stay as it takes. ``scores`` holds shape ``(group.count,)`` by group; minus infinity: gone already.
+
+    Raises:
+        SpecError: the budget asks for less than one head and one neuron a layer.
+    """
+    import torch
+
+    heads, neurons = ([g for g in structure.groups if g.kind == kind] for kind in ("head", "ffn_neuron"))
+    floor, smallest = sum(g.weights for g in [*heads, *neurons]), min(g.weights for g in neurons)
+    target = keep * structure.prunable
+    if target < floor - smallest / 2:
+        raise SpecError(f"kept fraction {keep:g} is less than one head and one neuron a layer ({floor:,} weights)")
+    together = keep_top([scores[g.key] for g in (*heads, *neurons)], [_sizes(g) for g in (*heads, *neurons)], target)
+    wanted = sum(g.weights * int(bits.sum()) for g, bits in zip(heads, together, strict=False))
+    pool, size = torch.cat([scores[g.key] for g in heads]), torch.cat([_sizes(g) for g in heads])
+    order = _ranking([scores[g.key] for g in heads])
+    choices = size[order].cumsum(0)[len(heads) - 1 : int((pool > -torch.inf).sum())]  # weights of 1, 2, ... more heads
+    most = target - sum(g.weights for g in neurons)
+    least = target - sum(g.weights * int((scores[g.key] > -torch.inf).sum()) for g in neurons)
+    beyond = (choices - choices.clamp(least, most)).abs()  # what neurons cannot make good
+    near = torch.where(beyond <= max(smallest / 2, float(beyond.min())), (choices - wanted).abs(), torch.inf)
+    kept = keep_members(heads, [scores[g.key] for g in heads], float(choices[near.argmin()]))
+    room = target - sum(g.weights * len(kept[g.key]) for g in heads)
+    return kept | keep_members(neurons, [scores[g.key] for g in neurons], room)
+
+
+def _sizes(group: Group) -> torch.Tensor:
+    import torch
+
+    return torch.full((group.count,), float(group.weights), dtype=torch.float64)
+
+
+def _ranking(scores: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the order in which members are kept: the best of each list, then all others by score; ties by place."""
+    import torch
+
+    pool, counts = torch.cat(list(scores)).double(), [len(score) for score in scores]
+    starts = torch.tensor([0, *counts]).cumsum(0)[:-1]
+    best = torch.zeros(len(pool), dtype=torch.bool)
+    best[starts + torch.tensor([int(score.argmax()) for score in scores])] = True
+    order = torch.sort(pool, descending=True, stable=True).indices
+    return order[torch.sort(best[order].int(), descending=True, stable=True).indices]
 
 
 class GroupRule(Rule):
@@ -76,7 +144,7 @@ class GroupRule(Rule):
     budget still has room for.
     """
 
-    groups: tuple[GroupKind, ...] = ("head", "ffn_neuron")
+    groups: Kinds = KINDS
 
     def scores(self, view: View, group: Group) -> torch.Tensor:
         """Return one score per member, shape ``(group.count,)``; the highest stay."""
@@ -90,28 +158,22 @@ class GroupRule(Rule):
         """Rank, cut heads, fill up with neurons."""
         from benchmark.whisper.plan import Plan
 
-        keep = asked(self.budget, type(self).__name__)
+        keep, groups = asked(self.budget, type(self).__name__), view.structure.groups
         room = keep * view.structure.prunable
-        room -= sum(group.weights * group.count for group in view.structure.groups if group.kind not in self.groups)
+        room -= sum(group.weights * group.count for group in groups if group.kind not in self.groups)
         kept: dict[str, torch.Tensor] = {}
         for kind in self.groups:
-            groups = [group for group in view.structure.groups if group.kind == kind]
-            weight = groups[0].weights
-            last = kind == self.groups[-1]
-            count = room / weight if last else keep * sum(group.count for group in groups)
-            chosen = keep_top_members(groups, [self._ranked(view, group) for group in groups], _nearest(count))
-            room -= weight * sum(len(members) for members in chosen.values())
-            kept |= chosen
+            ours = [group for group in groups if group.kind == kind]
+            share = keep * sum(group.weights * group.count for group in ours)
+            target = room if kind == self.groups[-1] else share
+            kept |= keep_members(ours, [self._ranked(view, group) for group in ours], target)
+            room -= sum(group.weights * len(kept[group.key]) for group in ours)
         return Plan(kept=kept)
 
     def _ranked(self, view: View, group: Group) -> torch.Tensor:
         import torch
 
         return self.scores(view, group).where(alive_members(view.plan, group), torch.tensor(-math.inf).double())
-
-
-def _nearest(count: float) -> int:
-    return max(0, math.floor(count + 0.5))
 
 
 class L1Groups(GroupRule):

@@ -39,7 +39,7 @@ def keep_best(view: View, scores: list[torch.Tensor], keep: float, scope: Scope)
 
     matrices = view.structure.matrices
     alive = [
-        torch.where(view.mask(matrix), score, -torch.inf).flatten()
+        torch.where(view.mask(matrix).cpu(), score.cpu(), -torch.inf).flatten()
         for matrix, score in zip(matrices, scores, strict=True)
     ]
     pools = [torch.cat(alive)] if scope == "global" else alive
@@ -65,7 +65,7 @@ class MagnitudeWeights(Rule):
 
     def decide(self, view: View) -> Plan:
         """Rank by ``|w|``."""
-        scores = [view.weight(matrix).abs().cpu() for matrix in view.structure.matrices]
+        scores = [view.weight(matrix).abs() for matrix in view.structure.matrices]
         return keep_best(view, scores, asked(self.budget, "MagnitudeWeights"), self.scope)
 
 

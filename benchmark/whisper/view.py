@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from benchmark.errors import SpecError
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import Matrix, Structure
 
@@ -31,8 +32,15 @@ class View:
         self._masks: dict[str, Tensor] = {}
 
     def weight(self, matrix: Matrix) -> Tensor:
-        """Return the matrix in fp32 and without gradient, shape ``matrix.shape``: what ``decide`` reads."""
-        return self._parameters[matrix.name].detach().to(torch.float32)
+        """Return the matrix in fp32 and without gradient, shape ``matrix.shape``: what ``decide`` reads.
+
+        Raises:
+            SpecError: a weight is not finite; no order of the weights means anything then.
+        """
+        weight = self._parameters[matrix.name].detach().to(torch.float32)
+        if not torch.isfinite(weight).all():
+            raise SpecError(f"matrix {matrix.name} holds weights that are not finite; nothing can be ranked in it")
+        return weight
 
     def parameter(self, matrix: Matrix) -> nn.Parameter:
         """Return the live parameter, so that a penalty's gradient reaches it."""
