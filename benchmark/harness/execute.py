@@ -20,8 +20,8 @@ from benchmark.measure.counting import macs, nonzero, parameters
 from benchmark.measure.decoding import Decoding, transcribe
 from benchmark.pruning.budgets import check_budget, reached
 from benchmark.store.records import MODEL, PLAN, Attempt, Record
-from benchmark.whisper.files import write_state
 from benchmark.whisper.masking import Masker
+from benchmark.whisper.states import write_state
 from benchmark.whisper.surgery import shrink
 from benchmark.whisper.view import View
 

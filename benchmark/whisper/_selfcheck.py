@@ -1,4 +1,4 @@
-"""Does a saved folder compute what the model in memory does? Asked of a fresh process, as a stranger would open it."""
+"""Does a saved folder compute what the model in memory does? A fresh process opens it, by ``load`` and without."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def check_folder(model: WhisperForConditionalGeneration, folder: Path) -> None:
             **os.environ,
             "PYTHONPATH": os.pathsep.join(root for root in roots if root),
             "HF_HUB_OFFLINE": "1",
+            "HF_MODULES_CACHE": str(Path(scratch) / "modules"),
             "CUDA_VISIBLE_DEVICES": "",
         }
         # Equal threads: the order of a sum, and so its last bits, depends on them.
@@ -106,17 +107,25 @@ def compare(model: WhisperForConditionalGeneration, expected: dict[str, Tensor],
 
 
 def main(folder: str, scratch: str, threads: str) -> int:
-    """Compare and print what differs; return the exit code."""
+    """Compare and print what differs, by our ``load`` and by transformers alone; return the exit code."""
+    from transformers import AutoModelForSpeechSeq2Seq
+
     from benchmark.whisper.files import load
 
     torch.set_num_threads(int(threads))
-    try:
-        model = load(folder)
-    except PrunebenchError as error:
-        print(error)
-        return 1
     expected = load_file(Path(scratch) / "expected.safetensors")
-    difference = compare(model, expected, json.loads((Path(scratch) / "generation.json").read_text()))
+    generation = json.loads((Path(scratch) / "generation.json").read_text())
+    try:
+        difference = compare(load(folder), expected, generation)
+    except PrunebenchError as error:
+        difference = str(error)
+    if not difference:
+        try:
+            opened = AutoModelForSpeechSeq2Seq.from_pretrained(folder, local_files_only=True, trust_remote_code=True)
+            difference = compare(opened.eval(), expected, generation)
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError) as error:
+            difference = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        difference = f"opened by transformers alone: {difference}" if difference else ""
     print(difference)
     return 1 if difference else 0
 

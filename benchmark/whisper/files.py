@@ -1,4 +1,4 @@
-"""Models on disk: Hugging Face folders that open anywhere, and the state dicts that a run keeps."""
+"""Models on disk: Hugging Face folders that open anywhere, and attempts of a run opened as models."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
 from transformers import WhisperForConditionalGeneration
 from transformers.utils import logging
 
@@ -25,21 +22,14 @@ from benchmark.store.folders import check_format, read_json
 from benchmark.store.records import MODEL, PLAN, RECORD, SPEC
 from benchmark.whisper._selfcheck import check_folder
 from benchmark.whisper.modeling_pruned_whisper import SHAPE_FORMAT, PrunedWhisperForConditionalGeneration
-from benchmark.whisper.plan import Plan, write_tensors
+from benchmark.whisper.plan import Plan
+from benchmark.whisper.states import UNREADABLE, load_state, read_state, said
 from benchmark.whisper.surgery import shrink
 
 if TYPE_CHECKING:
     from transformers import ProcessorMixin
 
 CHECKSUMS = "checksums.json"
-STATE_FORMAT = 1
-_STATE_KIND = "prunebench-state"
-_TIED = "proj_out.weight"
-_UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
-"""What torch, safetensors and transformers raise for files that are cut off, foreign or of another shape."""
-
-
-# --- Hugging Face folders -------------------------------------------------------------------------------------------
 
 
 def save(
@@ -66,15 +56,16 @@ def save(
             model.save_pretrained(partial)
         if processor is not None:
             processor.save_pretrained(partial)
-        sums = {file.name: _sha256(file) for file in sorted(partial.glob("*.safetensors"))}
+        files = sorted(file for file in partial.rglob("*") if file.is_file())
+        sums = {file.relative_to(partial).as_posix(): _sha256(file) for file in files}
         write_atomically(partial / CHECKSUMS, to_json({"format": 1, "sha256": sums}))
         if check:
             check_folder(model, partial)
         partial.replace(target)
     except PrunebenchError as error:
         raise StoreError(f"{target}: not saved: {error}") from error
-    except _UNREADABLE as error:
-        raise StoreError(f"{target}: cannot be saved ({_line(error)}); check the folder and the free space") from error
+    except UNREADABLE as error:
+        raise StoreError(f"{target}: cannot be saved ({said(error)}); check the folder and the free space") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # gone already when all went well
     return target
@@ -108,24 +99,21 @@ def _load_folder(folder: Path) -> WhisperForConditionalGeneration:
     try:
         config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder / 'config.json'}: cannot be read ({_line(error)}); restore the folder") from error
+        raise DataError(f"{folder / 'config.json'}: cannot be read ({said(error)}); restore the folder") from error
     kind = config.get("model_type") if isinstance(config, dict) else None
     if kind != "whisper":
         raise DataError(f"{folder}: a model of type {kind!r}, not a Whisper; give a folder with a Whisper")
     shape = config.get("kept_shape")
-    if isinstance(shape, dict) and shape.get("format", 0) > SHAPE_FORMAT:
-        newer = f"kept_shape of format {shape['format']}, this prunebench reads up to {SHAPE_FORMAT}"
-        raise DataError(f"{folder}: {newer}; update prunebench")
+    if shape is not None:
+        _check_shape(shape, folder / "config.json")
     _verify(folder)
     model_class = WhisperForConditionalGeneration if shape is None else PrunedWhisperForConditionalGeneration
     try:
         with _quiet():
             # With this option transformers returns a pair, which its annotations do not know.
             opened: Any = model_class.from_pretrained(folder, local_files_only=True, output_loading_info=True)
-    except _UNREADABLE as error:
-        raise DataError(
-            f"{folder}: weights do not open as this Whisper ({_line(error)}); restore the folder"
-        ) from error
+    except UNREADABLE as error:
+        raise DataError(f"{folder}: weights do not open as this Whisper ({said(error)}); restore the folder") from error
     model: WhisperForConditionalGeneration = opened[0]
     found: dict[str, Any] = opened[1]
     for trouble in ("missing_keys", "unexpected_keys", "mismatched_keys"):
@@ -135,8 +123,26 @@ def _load_folder(folder: Path) -> WhisperForConditionalGeneration:
     return model
 
 
+def _check_shape(shape: Any, where: Path) -> None:
+    """Refuse a ``kept_shape`` that no version wrote, before transformers stumbles over it."""
+    known = shape.get("format") if isinstance(shape, dict) else None
+    if not isinstance(known, int):
+        raise DataError(f"{where}: kept_shape has no format number; restore the folder")
+    if known > SHAPE_FORMAT:
+        raise DataError(
+            f"{where}: kept_shape of format {known}, this prunebench reads up to {SHAPE_FORMAT}; update prunebench"
+        )
+    for part in ("heads", "ffn"):
+        counts = shape.get(part)
+        wrong = counts if not isinstance(counts, dict) else [v for v in counts.values() if type(v) is not int or v < 1]
+        if not isinstance(counts, dict) or wrong:
+            raise DataError(
+                f"{where}: kept_shape.{part} does not say how many are left ({wrong!r}); restore the folder"
+            )
+
+
 def _verify(folder: Path) -> None:
-    """Compare the weights with the checksums that ``save`` wrote; other people's folders have none."""
+    """Compare all files with the checksums that ``save`` wrote; other people's folders have none."""
     path = folder / CHECKSUMS
     if not path.is_file():
         return
@@ -164,84 +170,17 @@ def _load_attempt(folder: Path) -> WhisperForConditionalGeneration:
     if not isinstance(spec, dict) or "name" not in spec:
         raise StoreError(f"{folder / SPEC}: names no model; {way_out}")
     plan = Plan.load(folder / PLAN)
+    if plan.digest() != (record.get("plan") or {}).get("digest"):
+        raise StoreError(f"{folder / PLAN}: not the plan that the record names; restore it, or {way_out}")
     state = read_state(folder / MODEL)
-    base, _ = REGISTRY.get("model", spec["name"], **spec.get("options", {})).load()
+    source = REGISTRY.get("model", spec["name"], **spec.get("options", {}))
+    if source.revision != spec.get("revision"):
+        raise StoreError(
+            f"{folder}: made from {spec['name']} at revision {spec.get('revision')}, and here it is {source.revision}; "
+            "install the version of the model's package that made it"
+        )
+    base, _ = source.load()
     return load_state(shrink(base, plan), state, folder / MODEL)
-
-
-# --- state dicts ----------------------------------------------------------------------------------------------------
-
-
-def state_for_disk(model: WhisperForConditionalGeneration) -> dict[str, Tensor]:
-    """Return the state dict on the CPU, contiguous, with the tied output projection left out (it is the embedding)."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    if model.proj_out.weight is model.get_input_embeddings().weight:
-        del state[_TIED]
-    return state
-
-
-def write_state(model: WhisperForConditionalGeneration, path: str | os.PathLike[str]) -> None:
-    """Write the model's state dict as safetensors, with a digest of its content; whole or not at all.
-
-    Raises:
-        StoreError: the file cannot be written.
-    """
-    state = state_for_disk(model)
-    metadata = {"kind": _STATE_KIND, "format": str(STATE_FORMAT), "digest": _content(state)}
-    write_tensors(Path(path), state, metadata)
-
-
-def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Read what ``write_state`` wrote.
-
-    Raises:
-        StoreError: missing, not a state dict of ours, of a newer format, or changed since it was written.
-    """
-    way_out = "restore it, or run the cell again to make it anew"
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            names = list(file.keys())
-            known = metadata.get("kind") == _STATE_KIND
-            newest = int(metadata["format"]) <= STATE_FORMAT if known else True
-            state = {name: file.get_tensor(name) for name in names} if known and newest else {}
-    except _UNREADABLE as error:
-        raise StoreError(f"{path}: cannot be read ({_line(error)}); {way_out}") from error
-    if not known:
-        raise StoreError(f"{path}: not a state dict that prunebench wrote; {way_out}")
-    if not newest:
-        raise StoreError(f"{path}: format {metadata['format']} is newer than this prunebench reads; update prunebench")
-    if _content(state) != metadata.get("digest"):
-        raise StoreError(f"{path}: changed since it was written; {way_out}")
-    return state
-
-
-def load_state(
-    model: WhisperForConditionalGeneration, state: Mapping[str, Tensor], where: str | os.PathLike[str]
-) -> WhisperForConditionalGeneration:
-    """Load a state dict from disk strictly, in place; an absent tied projection follows the embedding.
-
-    Raises:
-        StoreError: a name or a shape does not fit; ``where`` begins the line.
-    """
-    state = dict(state)
-    if _TIED not in state and model.proj_out.weight is model.get_input_embeddings().weight:
-        state[_TIED] = state.get("model.decoder.embed_tokens.weight", model.proj_out.weight)
-    try:
-        model.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        detail = " ".join(str(error).split())[:200]
-        raise StoreError(f"{where}: does not fit the plan and the model of its spec ({detail}); run it anew") from error
-    return model
-
-
-def _content(state: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        tensor = state[name]
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _sha256(path: Path) -> str:
@@ -270,7 +209,3 @@ def _quiet() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -31,6 +31,8 @@ def shrink(model: WhisperForConditionalGeneration, plan: Plan) -> WhisperForCond
     plan.validate(structure)
     counts = {group.key: len(plan.kept.get(group.key, range(group.count))) for group in structure.groups}
     config = copy.deepcopy(model.config)
+    # What counts is what the model does, not what its config says: an untied projection must not be tied again.
+    config.tie_word_embeddings = model.proj_out.weight is model.get_input_embeddings().weight
     smaller = any(counts[group.key] != _stock_count(group, config) for group in structure.groups)
     if smaller:
         config.kept_shape = {

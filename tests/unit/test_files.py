@@ -7,45 +7,26 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from benchmark.errors import DataError, PrunebenchError, StoreError
-from benchmark.registry import REGISTRY
-from benchmark.whisper import _selfcheck, files
-from benchmark.whisper.files import load, load_state, read_state, save, state_for_disk, write_state
+from benchmark.errors import DataError, StoreError
+from benchmark.whisper import _selfcheck
+from benchmark.whisper.files import load, save
 from benchmark.whisper.modeling_pruned_whisper import PrunedWhisperForConditionalGeneration
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import Structure
 from benchmark.whisper.surgery import shrink
+from tests.saved import edit, flip, logits, one_line, pruned_whisper
 from tests.tiny import features, random_plan, tiny_whisper, token_ids
-
-PLAN = Plan(
-    {"model.decoder.layers.0.encoder_attn": torch.tensor([1, 2]), "model.encoder.layers.1.ffn": torch.arange(7)}
-)
 
 
 @pytest.fixture
 def pruned() -> WhisperForConditionalGeneration:
-    model = tiny_whisper(seed=4)
-    model.generation_config.alignment_heads = [[0, 1], [1, 3]]
-    return shrink(model, PLAN)
-
-
-@torch.no_grad()
-def logits(model: WhisperForConditionalGeneration) -> torch.Tensor:
-    return model(input_features=features(model), decoder_input_ids=token_ids(model)).logits
-
-
-def one_line(caught: pytest.ExceptionInfo[PrunebenchError], *parts: object) -> None:
-    message = str(caught.value)
-    assert "\n" not in message
-    for part in parts:
-        assert str(part) in message
+    return pruned_whisper()
 
 
 # --- folders --------------------------------------------------------------------------------------------------------
@@ -158,6 +139,17 @@ def test_a_failed_check_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_the_check_opens_the_folder_with_transformers_alone_too(
+    pruned: WhisperForConditionalGeneration, tmp_path: Path
+) -> None:
+    folder = save(pruned, tmp_path / "model", check=False)
+    _selfcheck.check_folder(pruned, folder)
+    (folder / "modeling_pruned_whisper.py").write_text("")
+    (folder / "checksums.json").unlink()
+    with pytest.raises(StoreError, match="opened by transformers alone: "):
+        _selfcheck.check_folder(pruned, folder)
+
+
 def test_compare_sees_each_difference(pruned: WhisperForConditionalGeneration) -> None:
     expected, generation = _selfcheck.probe(pruned), _selfcheck.fields(pruned.generation_config)
     assert _selfcheck.compare(pruned, expected, generation) == ""
@@ -169,16 +161,6 @@ def test_compare_sees_each_difference(pruned: WhisperForConditionalGeneration) -
 
 
 # --- what is broken -------------------------------------------------------------------------------------------------
-
-
-def _edit(path: Path, **changes: object) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
-def _flip(path: Path) -> None:
-    raw = bytearray(path.read_bytes())
-    raw[-5] ^= 1
-    path.write_bytes(raw)
 
 
 def test_broken_folders(pruned: WhisperForConditionalGeneration, tmp_path: Path) -> None:
@@ -194,7 +176,7 @@ def test_broken_folders(pruned: WhisperForConditionalGeneration, tmp_path: Path)
     (tmp_path / "empty").mkdir()
     refused(tmp_path / "empty", "neither config.json nor record.json")
     folder = fresh("changed")
-    _flip(folder / "model.safetensors")
+    flip(folder / "model.safetensors")
     refused(folder, "model.safetensors: changed since it was saved")
     (folder / "model.safetensors").unlink()
     refused(folder, "model.safetensors: missing")
@@ -202,14 +184,31 @@ def test_broken_folders(pruned: WhisperForConditionalGeneration, tmp_path: Path)
     refused(folder, "weights do not open")
     (folder / "config.json").write_text("{")
     refused(folder, "config.json: cannot be read")
+    folder = fresh("generation")
+    edit(folder / "generation_config.json", max_length=5)
+    refused(folder, "generation_config.json: changed since it was saved")
+    (folder / "generation_config.json").unlink()
+    refused(folder, "generation_config.json: missing")
     folder = fresh("kinds")
-    _edit(folder / "config.json", kept_shape={"format": 2})
+    edit(folder / "config.json", kept_shape={"format": 2})
     refused(folder, "format 2", "update prunebench")
-    _edit(folder / "config.json", kept_shape={"format": 1, "heads": {}, "ffn": {}})
+    (folder / "checksums.json").unlink()
+    shape = json.loads((fresh("whole") / "config.json").read_text())["kept_shape"]
+    for wrong in ({"format": "x"}, {**shape, "heads": 3}, {**shape, "ffn": {"model.encoder.layers.0.ffn": 0}}):
+        edit(folder / "config.json", kept_shape=wrong)
+        refused(folder, "kept_shape")
+    edit(folder / "config.json", kept_shape={**shape, "heads": {"model.encoder.layers.77.self_attn": 1}})
+    refused(folder, "do not open as this Whisper")
+    edit(folder / "config.json", kept_shape=shape, encoder_attention_heads=0)
+    refused(folder, "do not open as this Whisper")
+    edit(folder / "config.json", encoder_attention_heads=4, d_model="a")
+    refused(folder, "do not open as this Whisper")
+    edit(folder / "config.json", d_model=64)
+    edit(folder / "config.json", kept_shape={"format": 1, "heads": {}, "ffn": {}})
     refused(folder, "weights do not")
-    _edit(folder / "config.json", model_type="bert")
+    edit(folder / "config.json", model_type="bert")
     refused(folder, "'bert', not a Whisper")
-    _edit(folder / "config.json", model_type="whisper", kept_shape=None)
+    edit(folder / "config.json", model_type="whisper", kept_shape=None)
     refused(folder, "weights do not")
     folder = fresh("lacking")
     state = load_file(folder / "model.safetensors")
@@ -217,85 +216,6 @@ def test_broken_folders(pruned: WhisperForConditionalGeneration, tmp_path: Path)
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "checksums.json").unlink()
     refused(folder, "missing keys: model.encoder.layers.0.fc1.weight")
-
-
-# --- state dicts and attempts ---------------------------------------------------------------------------------------
-
-
-class TinyModel:
-    """Stands in for a model plug-in."""
-
-    def __init__(self, **options: Any) -> None:
-        self.options = options
-
-    def load(self) -> tuple[WhisperForConditionalGeneration, None]:
-        return tiny_whisper(seed=99, **self.options), None
-
-
-@pytest.fixture
-def attempt(pruned: WhisperForConditionalGeneration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    get = REGISTRY.get
-
-    def get_tiny(kind: str, name: str, **options: Any) -> Any:
-        return TinyModel(**options) if (kind, name) == ("model", "tiny") else get(kind, name, **options)
-
-    monkeypatch.setattr(files.REGISTRY, "get", get_tiny)
-    folder = tmp_path / "attempt"
-    folder.mkdir()
-    (folder / "spec.json").write_text(json.dumps({"model": {"name": "tiny", "options": {"ffn": 64}}}))
-    PLAN.save(folder / "plan.safetensors")
-    write_state(pruned, folder / "model.safetensors")
-    (folder / "record.json").write_text(json.dumps({"format": 1, "status": "ok"}))
-    return folder
-
-
-def test_an_attempt_opens_as_its_model(attempt: Path, pruned: WhisperForConditionalGeneration) -> None:
-    opened = load(attempt)
-    assert torch.equal(logits(opened), logits(pruned)) and not opened.training
-    assert opened.config.kept_shape == pruned.config.kept_shape
-
-
-def test_broken_attempts(attempt: Path, pruned: WhisperForConditionalGeneration) -> None:
-    def refused(*parts: object) -> None:
-        with pytest.raises(StoreError) as caught:
-            load(attempt)
-        one_line(caught, attempt, *parts)
-
-    Plan({"model.encoder.layers.1.ffn": torch.arange(6)}).save(attempt / "plan.safetensors")
-    refused("model.safetensors: does not fit the plan")
-    PLAN.save(attempt / "plan.safetensors")
-    _flip(attempt / "model.safetensors")
-    refused("model.safetensors: changed since it was written")
-    (attempt / "model.safetensors").write_bytes(b"cut")
-    refused("model.safetensors: cannot be read")
-    save_file({"a": torch.ones(1)}, attempt / "model.safetensors")
-    refused("not a state dict")
-    save_file({"a": torch.ones(1)}, attempt / "model.safetensors", metadata={"kind": "prunebench-state", "format": "2"})
-    refused("format 2", "update prunebench")
-    (attempt / "model.safetensors").unlink()
-    refused("model.safetensors: missing")
-    write_state(pruned, attempt / "model.safetensors")
-    (attempt / "spec.json").write_text("{}")
-    refused("names no model")
-    _edit(attempt / "record.json", format=9)
-    refused("format 9")
-    _edit(attempt / "record.json", format=1, status="failed")
-    refused("a failed attempt")
-
-
-def test_state_on_disk_holds_the_tied_weight_once(tmp_path: Path) -> None:
-    model = tiny_whisper(seed=1)
-    write_state(model, tmp_path / "state.safetensors")
-    state = read_state(tmp_path / "state.safetensors")
-    assert "proj_out.weight" not in state and set(state) == set(model.state_dict()) - {"proj_out.weight"}
-    other = load_state(tiny_whisper(seed=2), state, "here")
-    assert torch.equal(logits(other), logits(model))
-    assert other.proj_out.weight is other.model.decoder.embed_tokens.weight
-    model.proj_out.weight = torch.nn.Parameter(model.proj_out.weight.detach().clone())
-    assert "proj_out.weight" in state_for_disk(model)  # untied by someone: it is a weight of its own then
-    del state["model.decoder.embed_tokens.weight"]
-    with pytest.raises(StoreError, match=r"here: does not fit.*embed_tokens"):
-        load_state(tiny_whisper(), state, "here")
 
 
 def test_random_plans_survive_the_disk(tmp_path: Path) -> None:
