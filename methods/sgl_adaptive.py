@@ -39,7 +39,9 @@ class SglAdaptive(Method):
 
     The penalty is added to the loss of the first Fit, with separate strengths for encoder and decoder; then weights
     below `alpha` deviations of their matrix go, then whole groups that have little left. The paper's strengths,
-    thresholds and the details of its two passes are not known to us: they are our choice, tunable by studies.
+    thresholds and the details of its two passes are not known to us: they are our choice, tunable by studies. So are
+    the weight of a group's norm (`size_weighted`: the square root of its size, as in Simon et al. 2013; the paper's
+    formula has none) and heads and neurons as groups in the stored block (the paper's are input columns).
     With a budget, one scale on the thresholds meets it: of the weight pass in the mask block, of the group pass in the
     stored block. Without one, the thresholds stand as given.
     """
