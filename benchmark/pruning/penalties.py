@@ -22,8 +22,8 @@ class SparseGroupLasso(Penalty):
     ``l1_enc * sum|W| + l1_dec * sum|W| + group_enc * sum ||g||_2 + group_dec * sum ||g||_2`` as in arXiv 2510.12666
     (there lambda 1-4), over all attention projections and FFN matrices. Groups are input columns of each matrix as
     there, or whole heads and FFN neurons (rows and columns of all their matrices), which is ours. ``size_weighted``
-    multiplies each group's norm by the square root of its size, as Simon et al. do and that paper's formula does not. Added to the loss, it makes weights small and never
-    exactly zero: the thresholds of the rule do the rest.
+    multiplies each group's norm by the square root of its size, as Simon et al. do and that paper's formula does not.
+    Added to the loss, the penalty makes weights small and never exactly zero: the thresholds of the rule do the rest.
     """
 
     l1_enc: float = Field(default=0.0, ge=0)
