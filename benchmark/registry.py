@@ -44,6 +44,7 @@ class Registry:
     def __init__(self) -> None:
         self._plugins: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
         self._owners: dict[tuple[str, str], str] = {}
+        self._contested: dict[tuple[str, str], str] = {}
         self._loaded: set[str] = set()
         self.failures: list[Failure] = []
         self.outside: list[str] = []
@@ -61,7 +62,9 @@ class Registry:
             owner = f"{getattr(plugin, '__module__', '?')}.{getattr(plugin, '__qualname__', plugin)}"
             taken = self._owners.get((kind, name))
             if taken is not None and taken != owner:
-                raise SpecError(f"{kind} {name!r} is claimed by both {taken} and {owner}; rename one of them")
+                both = f"{kind} {name!r} is claimed by both {taken} and {owner}; rename one of them"
+                self._contested[kind, name] = both
+                raise SpecError(both)
             self._owners[kind, name] = owner
             self._plugins[kind][name] = plugin
             if isinstance(plugin, type) and "name" not in vars(plugin):
@@ -78,9 +81,11 @@ class Registry:
         """Return the plug-in itself (a class or function).
 
         Raises:
-            SpecError: no such name; the nearest is suggested.
+            SpecError: no such name (the nearest is suggested), or one that two plug-ins claim.
         """
         plugins = self._of(kind)
+        if (kind, name) in self._contested and kind != "verb":  # without its verbs nobody could ask what is wrong
+            raise SpecError(self._contested[kind, name])
         if name not in plugins:
             raise SpecError(f"unknown {kind} {name!r}{nearest(name, plugins)}")
         return plugins[name]
@@ -97,14 +102,17 @@ class Registry:
     def _of(self, kind: str) -> dict[str, Any]:
         if kind not in self._plugins:
             raise SpecError(f"unknown kind of plug-in {kind!r}{nearest(kind, KINDS)}")
-        for home in _HOMES[kind]:
-            if home not in self._loaded:
-                self._loaded.add(home)
-                self._load_home(home)
+        self._load_homes(_HOMES[kind])
         if "" not in self._loaded:
             self._loaded.add("")
             self._load_outside()
         return self._plugins[kind]
+
+    def _load_homes(self, homes: tuple[str, ...]) -> None:
+        for home in homes:
+            if home not in self._loaded:
+                self._loaded.add(home)
+                self._load_home(home)
 
     def _load_home(self, home: str) -> None:
         package = self._try(home)
@@ -115,14 +123,18 @@ class Registry:
                 self._try(module.name)
 
     def _load_outside(self) -> None:
-        for point in entry_points(group=ENTRY_POINT_GROUP):
+        found = list(entry_points(group=ENTRY_POINT_GROUP))
+        if found:  # ours first, all kinds: an outsider must not get a name only because its kind was asked for early
+            for homes in _HOMES.values():
+                self._load_homes(homes)
+        for point in found:
             self.outside.append(f"{point.name} ({point.value})")
             self._try(point.value)
 
     def _try(self, module: str) -> Any:
         try:
             return importlib.import_module(module)
-        except Exception as error:  # a broken plug-in is reported by `doctor`, and must not hide the healthy ones
+        except (Exception, SystemExit) as error:  # a broken plug-in is reported by `doctor`, and hides no healthy one
             self.failures.append(Failure(module, f"{type(error).__name__}: {error}"))
             return None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
@@ -17,6 +17,9 @@ from benchmark.measure.decoding import Decoding
 
 IDENTITY_VERSION = 1
 """Part of every hash: raised when the meaning of a spec changes, so that old records are never taken for new ones."""
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Training(Frozen):
@@ -98,11 +101,11 @@ class ProfileSpec(Frozen):
 class Leaderboard(Frozen):
     """A whole leaderboard: everything that ``prunebench run`` needs."""
 
-    name: str = "leaderboard"
+    name: str = Field(default="leaderboard", pattern=r"^\w[\w.-]*$", description="also the default run folder's name")
     model: ModelSpec = ModelSpec()
     corpus: CorpusSpec = CorpusSpec()
     grid: list[Row] = Field(min_length=1)
-    seeds: list[int] = Field(default=[0], min_length=1)
+    seeds: list[Seed] = Field(default=[0], min_length=1)
     training: Training = Training()
     decoding: Decoding = Decoding()
     normalizer: str = "hindi"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError
+from benchmark.store.scoring import column, score_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,9 +21,13 @@ DEFINITIONS = (
     "**Nominal**: weights that are not exactly zero (what a mask claims).",
     "**Stored**: parameters and bytes of the artefact as saved after surgery.",
     "**Realised**: multiply-adds (MACs) and wall clock of the artefact that is executed. Masks are not speed.",
+    "**Kept** is what the budget asks for, **reached** what the plan keeps: fractions of the prunable weights.",
     "**MACs**: encoder per window, cross-attention keys and values per window, decoder per token (cache as stated).",
     "**Intervals** are 95 % bootstrap intervals over utterances; **Δ** is the paired difference to dense, in points.",
-    "**Rank**: within a block and a kept fraction, 1 + the number of methods that are better (whole paired interval).",
+    "**Rank**: within a block and a kept fraction, 1 + the number of methods that are better: the whole interval of "
+    "their paired difference to this one lies below zero.",
+    "**RTFx**: seconds of audio per second of decoding; **speed to dense**: the same, as a ratio to dense in the same "
+    "process; **train s**: seconds in training steps, on one thread.",
 )
 NOTHING = "–"
 ESSENTIAL = 9
@@ -83,7 +88,21 @@ def boards(frame: pd.DataFrame) -> list[Board]:
         raise StoreError("there is nothing to report: the run folder holds no finished and no failed cell")
     if "rank" not in frame:
         raise StoreError("a report needs scores: make the frame with a normalizer, frame(runs, normalizer=...)")
-    return [_board(rows) for rows in _comparable(frame)]
+    return [_board(rows) for rows in _comparable(_with_all_columns(frame))]
+
+
+def _with_all_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with empty score columns where no cell has a result, so that failures can be shown."""
+    names = [name for name in score_columns(first_split(frame)) if name not in frame]
+    attrs = frame.attrs
+    frame = frame.reindex(columns=[*frame.columns, *names])
+    frame.attrs = attrs
+    return frame
+
+
+def first_split(frame: pd.DataFrame) -> str:
+    """Return the split that ranks."""
+    return str((frame.attrs.get("splits") or ["test"])[0])
 
 
 def _comparable(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -119,8 +138,7 @@ def in_order(rows: pd.DataFrame) -> pd.DataFrame:
 
 def score_column(frame: pd.DataFrame) -> str:
     """Return the column that ranks: the metric of the normaliser's unit on the first split."""
-    split = (frame.attrs.get("splits") or ["test"])[0].replace("-", "_")
-    return f"{split}_{frame.attrs.get('metric', 'wer')}"
+    return f"{column(first_split(frame))}_{frame.attrs.get('metric', 'wer')}"
 
 
 def _notes(rows: pd.DataFrame) -> Iterator[str]:
@@ -128,7 +146,7 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
     about = rows.attrs
     yield f"Normaliser {about.get('normalizer')}; signature {about.get('signature')}."
     for split in about.get("splits", ()):
-        prefix = split.replace("-", "_")
+        prefix = column(split)
         hashes = ", ".join(f"{value[:12]}" for value in rows[f"{prefix}_hash"].dropna().unique())
         used = rows[f"{prefix}_utterances"].dropna()
         if len(used):
@@ -157,8 +175,8 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
 def columns(frame: pd.DataFrame) -> list[Column]:
     """Return the columns of the table for this frame's metric, splits and seeds."""
     metric = frame.attrs["metric"]
-    splits = frame.attrs["splits"] or ["test"]
-    first, other = splits[0].replace("-", "_"), "cer" if metric == "wer" else "wer"
+    splits = frame.attrs["splits"] or [first_split(frame)]
+    first, other = column(splits[0]), "cer" if metric == "wer" else "wer"
     shown = [
         Column("rank", lambda row: count(row["rank"])),
         Column("method", lambda row: Cell(row["label"], row["label"]), words=True),
@@ -167,10 +185,7 @@ def columns(frame: pd.DataFrame) -> list[Column]:
         Column(f"{metric.upper()} {splits[0]} % [95 %]", lambda row: _score(row, f"{first}_{metric}")),
         Column("Δ to dense [95 %]", lambda row: interval(row, f"{first}_{metric}_delta", sign="+"), weight=6),
         Column(f"{other.upper()} %", lambda row: percent(row[f"{first}_{other}"], unit=""), weight=4),
-        *(
-            Column(f"{metric.upper()} {split} %", _percent_of(f"{split.replace('-', '_')}_{metric}"))
-            for split in splits[1:]
-        ),
+        *(Column(f"{metric.upper()} {split} %", _percent_of(f"{column(split)}_{metric}")) for split in splits[1:]),
         Column("params nominal", lambda row: si(row["params_nominal"]), weight=7),
         Column("params stored", lambda row: si(row["params_stored"])),
         Column("size", lambda row: si(row["bytes"], unit="B"), weight=2),

@@ -171,8 +171,9 @@ def _panel(ax: Axes, panel: Panel, points: pd.DataFrame, looks: dict[str, dict[s
     groups = list(shown.groupby("label", sort=False))
     budgeted = [name for name, rows in groups if not looks[str(name)].get("reference")]
     for name, rows in groups:
-        # cells of one budget have one cost: a shift of some points keeps their bars apart
-        shift = 5.0 * (budgeted.index(name) - (len(budgeted) - 1) / 2) if name in budgeted else 0.0
+        # cells of one budget have one size: a shift of some points keeps their bars apart
+        tied = name in budgeted and panel.cost.startswith("params")
+        shift = 5.0 * (budgeted.index(name) - (len(budgeted) - 1) / 2) if tied else 0.0
         _series(ax, rows.sort_values(panel.cost), panel.cost, looks[str(name)], shift)
     _front_line(ax, shown[panel.cost].to_numpy(), shown["score"].to_numpy())
     ax.annotate("better", (0.02, 0.02), (0.075, 0.09), xycoords="axes fraction", color=_FAINT, fontsize=10.5,

@@ -6,12 +6,14 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.errors import SpecError, StoreError
+from benchmark.errors import PrunebenchError, SpecError, StoreError
 from benchmark.registry import REGISTRY
 from benchmark.specs import Leaderboard
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from benchmark.store.records import Record
 
 
 def carry_out(spec: Leaderboard, out: Path, workers: int | None, quiet: bool) -> int:
@@ -28,18 +30,22 @@ def carry_out(spec: Leaderboard, out: Path, workers: int | None, quiet: bool) ->
     if spec.profile is not None:
         harness.profile(out, spec, quiet=quiet)
     cells = {path.cell.id for path in tree.cells}
-    written = report([out], out, spec.normalizer, cells=cells)
+    try:
+        written = report([out], out, spec.normalizer, cells=cells)
+    finally:  # whatever a report runs into, why a cell failed is said
+        say_failed(outcome.failed)
     dropped = drop_artefacts(out, cells, spec.keep_artefacts, spec.normalizer)
     if dropped:
         print(f"keep_artefacts: {spec.keep_artefacts}: {len(dropped)} model(s) deleted, records and plans kept")
     say_written(written)
-    if outcome.failed:
-        failed = [
-            f"{record.data['spec']['method']['name']} ({record.cell}): {record.error}" for record in outcome.failed
-        ]
-        print(f"{len(failed)} cell(s) failed and will be tried again next time:", *failed, sep="\n  ")
-        return 1
-    return 0
+    return 1 if outcome.failed else 0
+
+
+def say_failed(failed: Sequence[Record]) -> None:
+    """Name the cells without a result, and why."""
+    if failed:
+        lines = [f"{record.data['spec']['method']['name']} ({record.cell}): {record.error}" for record in failed]
+        print(f"{len(failed)} cell(s) failed and will be tried again next time:", *lines, sep="\n  ")
 
 
 def report(
@@ -49,16 +55,26 @@ def report(
 
     Raises:
         StoreError: a run folder or record that cannot be used, or ``out`` cannot be written.
+        PrunebenchError: a report broke; the others were written.
     """
     from benchmark.store.frame import frame
 
     table = frame(runs, normalizer=normalizer, cells=cells)
-    try:
-        written = [path for name in REGISTRY.names("report") for path in REGISTRY.get("report", name).write(table, out)]
-    except OSError as error:
-        raise StoreError(f"{out}: cannot be written ({error.strerror}); give a folder you may write to") from error
+    written: list[Path] = []
+    faults: list[str] = []
+    for name in REGISTRY.names("report"):
+        try:
+            written += REGISTRY.get("report", name).write(table, out)
+        except PrunebenchError:
+            raise
+        except OSError as error:
+            raise StoreError(f"{out}: cannot be written ({error.strerror}); give a folder you may write to") from error
+        except Exception as error:  # a plug-in's fault, whatever it is, must name the plug-in and spare the others
+            faults.append(f"report {name!r} ({REGISTRY.owner('report', name)}): {type(error).__name__}: {error}")
     if show:
         show_table(table)
+    if faults:
+        raise PrunebenchError(f"{'; '.join(faults)}. The other reports are in {out}")
     return written
 
 

@@ -14,7 +14,6 @@ PLURALS = {
     "corpora": "corpus",
     "models": "model",
     "reports": "report",
-    "verbs": "verb",
 }
 
 

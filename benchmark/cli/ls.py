@@ -15,7 +15,7 @@ def ls(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=" | ".join(PLURALS))],
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """List plug-ins: methods, normalizers, corpora, models, reports or verbs."""
+    """List plug-ins: methods, normalizers, corpora, models or reports."""
     which = kind_of(kind)
     rows = [about(which, name) for name in REGISTRY.names(which)]
     if as_json:

@@ -34,7 +34,7 @@ class NanoSpec(Frozen):
     target_positions: int = 64
     dropout: float = 0.05
     utterances: int = 6000
-    steps: int = Field(default=9000, ge=1)
+    steps: int = Field(default=8000, ge=1)
     batch: int = 16
     learning_rate: float = 1.5e-3
     warmup: float = 0.06

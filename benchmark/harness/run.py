@@ -99,7 +99,7 @@ def _workers(tree: Tree, asked: int | None) -> int:
     import torch
 
     if asked is not None:
-        return asked
+        return min(asked, len(tree.cells))  # more find nothing to do
     return 1 if torch.cuda.is_available() else max(1, min(os.cpu_count() or 1, len(tree.cells)))
 
 

@@ -96,7 +96,7 @@ def _joined(table: pd.DataFrame, columns: Mapping[str, dict[str, Any]]) -> pd.Da
     """Return the frame with the score columns beside it, each with its type even where all cells failed."""
     import pandas as pd
 
-    names = [name for split in table.attrs["splits"] for name in _names(split)]
+    names = [name for split in table.attrs["splits"] for name in score_columns(split)]
     scores = pd.DataFrame(list(columns.values()), index=table.index, columns=names)
     counted = {name for name in names if name.endswith(("_empty", "_runaway"))}
     return pd.concat(
@@ -104,7 +104,8 @@ def _joined(table: pd.DataFrame, columns: Mapping[str, dict[str, Any]]) -> pd.Da
     )
 
 
-def _names(split: str) -> list[str]:
+def score_columns(split: str) -> list[str]:
+    """Return the names of the columns that scores on a split fill."""
     parts = ("", "_lo", "_hi", "_delta", "_delta_lo", "_delta_hi")
     return [
         *(f"{column(split)}_{metric}{part}" for metric in METRICS for part in parts),

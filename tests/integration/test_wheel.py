@@ -50,7 +50,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def checked(*command: object, cwd: Path | None = None) -> str:
-    """Run a command as a stranger would, without this session's paths, and return what it prints."""
+    """Run a command as a stranger would, without the paths of this test run, and return what it prints."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=cwd, env=clean)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchmark.api import Report
 from benchmark.cli.main import invoke
 from benchmark.registry import REGISTRY, Failure
 from benchmark.store.folders import MARKER, keep_spec
@@ -269,6 +270,24 @@ def test_reports_are_not_half_written(refused, fake_run, tmp_path):
     (tmp_path / "file").write_text("in the way")
     said = refused("report", fake_run, "--out", tmp_path / "file", "--normalizer", "identity")
     assert f"{tmp_path / 'file'}: cannot be written" in said
+
+
+def test_a_broken_report_is_named_and_spares_the_others(call, fake_run, tmp_path, monkeypatch):
+    class Broken(Report):
+        """Breaks."""
+
+        name = "broken"
+
+        def write(self, frame, out):
+            raise KeyError("test_wer")
+
+    plugins = {**REGISTRY._of("report"), "broken": Broken}
+    monkeypatch.setitem(REGISTRY._plugins, "report", plugins)
+    monkeypatch.setitem(REGISTRY._owners, ("report", "broken"), "theirs.Broken")
+    code, out, err = call("report", fake_run, "--out", tmp_path / "report", "--normalizer", "identity")
+    assert code == 2
+    assert "report 'broken' (theirs.Broken): KeyError: 'test_wer'" in err
+    assert "random_structured" in out and (tmp_path / "report" / "pareto.svg").exists()
 
 
 def test_merge_is_the_union(call, fake_run, tmp_path):

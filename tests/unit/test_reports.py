@@ -19,7 +19,7 @@ from benchmark.store.folders import open_run
 from benchmark.store.frame import frame
 from reports import _content as content
 from reports.pareto import draw, render
-from tests.fake_runs import Plain, commit, make, ok_data, spec
+from tests.fake_runs import Plain, commit, fail, make, ok_data, spec
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,20 @@ def test_blocks_come_in_order_and_rank_within_a_kept_fraction(table: pd.DataFram
             done = race[race["status"] == "ok"]
             assert done["rank"].is_monotonic_increasing
             assert race["status"].tolist() == sorted(race["status"], reverse=True)  # failed cells end their group
+
+
+def test_a_run_in_which_everything_failed_says_why(tmp_path: Path) -> None:
+    run = open_run(tmp_path / "run", create=True)
+    for method in ("dense", "imp"):
+        fail(run, spec(method), f"{method}: no such language")
+    table = frame(run, normalizer=Plain())
+    for name in REGISTRY.names("report"):
+        REGISTRY.get("report", name).write(table, tmp_path / "out")
+    text = (tmp_path / "out" / "leaderboard.md").read_text()
+    assert "FAILED: BudgetMissedError: dense: no such language" in text and "imp: no such language" in text
+    console = Console(width=250, file=io.StringIO(), force_terminal=False)
+    REGISTRY.get("report", "table").show(table, console)
+    assert "imp: no such language" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_another_kind_of_budget_is_a_block_of_its_own(tmp_path: Path) -> None:
