@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 def carry_out(spec: Leaderboard, out: Path, workers: int | None, quiet: bool) -> int:
     """Run what is missing, time it, write the reports and print the table; return the exit code."""
     from benchmark.harness.tree import grow
-    from benchmark.store.folders import open_run
+    from benchmark.store.folders import check_run
     from benchmark.store.front import drop_artefacts
 
     tree = grow(spec)  # before anything is written: a program that breaks its contract is a wrong spec
-    open_run(out, create=True)
+    check_run(out)
     from benchmark.harness import run as harness
 
     outcome = harness.run(spec, out=out, workers=workers, quiet=quiet)

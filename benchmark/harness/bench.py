@@ -16,6 +16,7 @@ from benchmark.errors import DataError
 from benchmark.harness.nano import tokenise
 from benchmark.harness.state import State
 from benchmark.harness.training import IGNORED_LABEL, Tokenised
+from benchmark.measure.decoding import check_decoding
 from benchmark.registry import REGISTRY
 from benchmark.specs import Leaderboard
 from benchmark.whisper.structure import Structure
@@ -96,5 +97,23 @@ class Bench:
         return result
 
     def prepare(self) -> None:
-        """Make sure that everything is in the cache, so that workers only read."""
-        _ = self.structure, self.material, self.evaluations
+        """Make sure that everything is in the cache, so that workers only read, and that the request can be met.
+
+        Raises:
+            SpecError: the model does not know the language, or has no room for as many tokens.
+            DataError: data that cannot be used.
+        """
+        check_decoding(self._loaded[0], self.corpus.language, self.spec.decoding)
+        _ = self.structure, self.evaluations
+        self._check_labels()
+
+    def _check_labels(self) -> None:
+        """Name the first transcript that is longer than the model can say, before a Fit stumbles over it."""
+        room = self._loaded[0].config.max_target_positions
+        split = self.corpus.load(self.spec.corpus.train, self.spec.training.utterances)
+        for key, label in zip(split.ids, self.material.labels, strict=True):
+            if len(label) > room:
+                raise DataError(
+                    f"utterance {key} of split {self.spec.corpus.train!r}: its transcript is {len(label)} tokens long, "
+                    f"and the model has room for {room}; shorten it or leave it out"
+                )

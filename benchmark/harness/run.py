@@ -20,8 +20,7 @@ from benchmark.errors import PrunebenchError
 from benchmark.harness.tree import Tree, grow
 from benchmark.harness.worker import Worker
 from benchmark.specs import Leaderboard, ProfileSpec
-from benchmark.store.files import to_json, write_atomically
-from benchmark.store.folders import keep_spec, open_run
+from benchmark.store.folders import check_run, keep_spec, open_run
 from benchmark.store.records import Record, finished, latest, read_record
 
 THREADS = 1
@@ -47,38 +46,41 @@ def run(
     Raises:
         PrunebenchError: a wrong spec, unusable data, or an unwritable folder; failed cells do not raise.
     """
-    folder = open_run(Path(out) if out is not None else Path("out") / spec.name, create=True)
+    folder = check_run(Path(out) if out is not None else Path("out") / spec.name)
     tree = grow(spec)
-    keep_spec(folder, spec.model_dump(mode="json"), [path.cell.id for path in tree.cells])
     missing = [path for path in tree.cells if finished(folder, path.cell.id) is None]
     if missing:
-        job = folder / "work" / "jobs" / secrets.token_hex(6)
-        job.mkdir(parents=True)
-        write_atomically(job / "spec.json", to_json(spec.model_dump(mode="json")))
-        try:
-            _work(tree, folder, job, workers, quiet)
-        finally:
-            shutil.rmtree(job, ignore_errors=True)
+        _work(tree, folder, folder / "work" / "jobs" / secrets.token_hex(6), workers, quiet)
         _tidy(tree, folder)
+    else:
+        _begin(tree, folder)
     wanted = {path.cell.id: place for place, path in enumerate(tree.cells)}
     found = sorted((r for r in latest(folder) if r.cell in wanted), key=lambda record: wanted[record.cell])
     return RunOutcome(found, [record for record in found if not record.ok])
 
 
+def _begin(tree: Tree, folder: Path) -> None:
+    """Write what says that this leaderboard was started here; nothing is written before the request is known good."""
+    open_run(folder, create=True)
+    keep_spec(folder, tree.spec.model_dump(mode="json"), [path.cell.id for path in tree.cells])
+
+
 def _work(tree: Tree, folder: Path, job: Path, workers: int | None, quiet: bool) -> None:
     count = _workers(tree, workers)
     with _Bars(tree, folder, quiet) as bars:
-        if count == 0:
-            Worker(tree, folder, job, bars.event).work()
-            return
         # Workers import their libraries while this process makes the data; then they are told to begin.
         processes = [_spawn(folder, job) for _ in range(count)]
         try:
             _prepare(tree, bars)
+            _begin(tree, folder)
+            job.mkdir(parents=True)
+            if count == 0:
+                Worker(tree, folder, job, bars.event).work()
+                return
             readers = [_listen(process, bars.event) for process in processes]
             for process in processes:
                 assert process.stdin is not None
-                process.stdin.write("go\n")
+                process.stdin.write(json.dumps(tree.spec.model_dump(mode="json")) + "\n")
                 process.stdin.close()
             for reader in readers:
                 reader.join()
@@ -88,6 +90,7 @@ def _work(tree: Tree, folder: Path, job: Path, workers: int | None, quiet: bool)
                 if process.poll() is None:
                     process.kill()
                     process.wait()
+            shutil.rmtree(job, ignore_errors=True)
     if any(codes):
         raise PrunebenchError(
             f"a worker process ended with code {next(filter(None, codes))}; what it said stands above. "
@@ -108,9 +111,13 @@ def _prepare(tree: Tree, bars: _Bars) -> None:
 
     from benchmark.harness.bench import Bench
 
+    threads = torch.get_num_threads()
     torch.set_num_threads(max(1, os.cpu_count() or 1))
     bars.say("preparing speech and features")
-    Bench(tree.spec).prepare()
+    try:
+        Bench(tree.spec).prepare()
+    finally:
+        torch.set_num_threads(threads)  # results depend on it, and this process may be the one that works
     bars.say("cells")
 
 

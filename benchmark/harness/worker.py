@@ -124,14 +124,8 @@ class Worker:
         return lambda done, total: self.emit({"unit": name, "step": done, "of": total})
 
 
-def load_job(job: Path) -> Leaderboard:
-    """Read the spec that a job runs."""
-    spec: Leaderboard = Leaderboard.parse(json.loads((job / "spec.json").read_text()), str(job / "spec.json"))
-    return spec
-
-
 def main(arguments: list[str]) -> int:
-    """Entry of a worker process: RUN JOB THREADS; waits for a line on standard input before it begins."""
+    """Entry of a worker process: RUN JOB THREADS; begins when the spec comes, as a line on standard input."""
     import torch
     import transformers  # noqa: F401  (imported while the driver prepares the data)
 
@@ -141,8 +135,8 @@ def main(arguments: list[str]) -> int:
     def emit(event: dict[str, Any]) -> None:
         print(json.dumps(event), flush=True)
 
-    worker = Worker(grow(load_job(job)), run, job, emit)
-    if not sys.stdin.readline():
+    line = sys.stdin.readline()
+    if not line:
         return 1  # the driver died while it prepared
-    worker.work()
+    Worker(grow(Leaderboard.parse(json.loads(line), "the job's spec")), run, job, emit).work()
     return 0

@@ -166,6 +166,15 @@ def _limit(model: Any, prompt: int, decoding: Decoding) -> int:
     return decoding.max_new_tokens
 
 
+def check_decoding(model: Any, language: str, decoding: Decoding) -> None:
+    """Raise what ``transcribe`` would, before anything is decoded.
+
+    Raises:
+        SpecError: the model does not know the language, or the limit exceeds its positions.
+    """
+    _limit(model, len(_prompt(model, language)), decoding)
+
+
 @contextmanager
 def _settled(model: Any, beams: int, limit: int) -> Iterator[None]:
     """Swap in a generation config under which ``GenerationMixin.generate`` decodes each window exactly once.

@@ -28,6 +28,23 @@ SPECS = "specs"
 WAY_OUT = "remove that attempt's folder and run again to make it anew"
 
 
+def check_run(path: Path | str) -> Path:
+    """Return the folder if ``open_run(path, create=True)`` would take it; whatever it says, nothing is left behind.
+
+    Raises:
+        StoreError: as ``open_run``.
+    """
+    folder = Path(path)
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        tempfile.TemporaryFile(dir=there).close()  # only writing tells: root's rights end at a read-only disk
+        if there == folder:
+            _is_marked(folder, create=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    return folder
+
+
 def open_run(path: Path | str, create: bool = False) -> Path:
     """Return the run folder at ``path``; with ``create`` make it (or go on in it) and check that it is writable.
 
@@ -38,27 +55,34 @@ def open_run(path: Path | str, create: bool = False) -> Path:
     try:
         if create:
             folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()  # only writing tells: root's rights end at a read-only disk
-        names = {entry.name for entry in folder.iterdir()}
+            tempfile.TemporaryFile(dir=folder).close()
+        if _is_marked(folder, create):
+            return folder
     except FileNotFoundError as error:
         if create:
             raise unwritable(folder, error) from error
         raise StoreError(f"{folder}: no such folder; give the folder that a run was written to") from error
     except OSError as error:
         raise unwritable(folder, error) if create else StoreError(f"{folder}: {short(error)}") from error
-    if MARKER in names:
-        check_format(read_json(folder / MARKER, "restore it from the run's other copy"), folder / MARKER)
-        return folder
-    if not create:
-        raise StoreError(f"{folder} is not a run folder (it has no {MARKER}); give the folder a run was written to")
-    if any(not name.startswith(f".{MARKER}.") for name in names):  # such a name is another process, opening it too
-        raise StoreError(f"{folder} has other things in it and is not a run folder; give a new or an empty folder")
     marker = {"format": FORMAT, "what": "prunebench run folder", "created": dt.datetime.now(dt.UTC).isoformat()}
     try:
         write_atomically(folder / MARKER, to_json(marker))
     except OSError as error:
         raise unwritable(folder, error) from error
     return folder
+
+
+def _is_marked(folder: Path, create: bool) -> bool:
+    """Return whether a folder is a run folder; raise where it cannot be, or (``create``) cannot become one."""
+    names = {entry.name for entry in folder.iterdir()}
+    if MARKER in names:
+        check_format(read_json(folder / MARKER, "restore it from the run's other copy"), folder / MARKER)
+        return True
+    if not create:
+        raise StoreError(f"{folder} is not a run folder (it has no {MARKER}); give the folder a run was written to")
+    if any(not name.startswith(f".{MARKER}.") for name in names):  # such a name is another process, opening it too
+        raise StoreError(f"{folder} has other things in it and is not a run folder; give a new or an empty folder")
+    return False
 
 
 def keep_spec(run: Path, spec: Mapping[str, Any], cells: Sequence[str]) -> Path:

@@ -13,6 +13,7 @@ import torch
 import yaml
 
 import benchmark
+from benchmark.errors import DataError, SpecError
 from benchmark.spec_files import load_spec
 from benchmark.specs import Leaderboard
 from benchmark.store.records import Record, latest, records
@@ -89,6 +90,30 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_records(whole: Path, spec_f
     assert before < {record.attempt for record in after}
     assert len(after) == 6
     assert sorted(map(_meaning, after), key=str) == sorted(map(_meaning, latest(whole)), key=str)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"corpus": {"name": "synthetic-ta", "evaluate": {"test": 4}}}, "does not know the language 'ta'"),
+        ({"decoding": {"max_new_tokens": 5000}}, "this model has room for 60"),
+    ],
+)
+def test_a_request_that_cannot_be_met_leaves_nothing(tmp_path: Path, changes: dict, said: str) -> None:
+    spec = Leaderboard.parse({**SPEC, "training": {"steps": 8, "utterances": 4}, **changes}, "a test")
+    with pytest.raises(SpecError, match=said):
+        benchmark.run(spec, out=tmp_path / "run", workers=1, quiet=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_transcript_that_is_too_long_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import benchmark.harness.bench as bench
+
+    honest = bench.tokenise
+    monkeypatch.setattr(bench, "tokenise", lambda *asked: [*honest(*asked)[:-1], [5] * 65])
+    with pytest.raises(DataError, match=r"utterance \S+ of split 'train': its transcript is 65 tokens long"):
+        benchmark.run(Leaderboard.parse(SPEC, "a test"), out=tmp_path / "run", workers=0, quiet=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_second_call_computes_nothing(whole: Path, spec_file: Path) -> None:
