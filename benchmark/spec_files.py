@@ -5,7 +5,7 @@ Everything that can be known to be wrong is said here, before anything is writte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -56,6 +56,22 @@ def parse(data: dict[str, Any], where: str) -> Leaderboard:
         return Leaderboard.model_validate(data)
     except ValidationError as error:
         raise SpecError(f"{where}: {_explain(error)}") from None
+
+
+def as_spec(source: Leaderboard | Mapping[str, Any] | str | Path) -> Leaderboard:
+    """Return a checked spec from what a user may have: a spec, a mapping, a YAML file, or the name of a preset.
+
+    Raises:
+        SpecError: what is unknown, does not fit, or is none of these.
+        DataError: a model or corpus that is not there.
+    """
+    if isinstance(source, Leaderboard):
+        return validate(source)
+    if isinstance(source, Mapping):
+        return validate(parse(dict(source), "spec"))
+    if isinstance(source, (str, Path)):
+        return validate(load_spec(source))
+    raise SpecError(f"a spec is a preset's name, a YAML file or a mapping, not a {type(source).__name__}")
 
 
 def override(

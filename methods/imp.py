@@ -19,8 +19,10 @@ class ImpConfig(MethodConfig):
 
     rate: float = Field(default=0.85, gt=0, lt=1, description="share of the remaining weights that a round keeps")
     round_share: float = Field(default=0.06, gt=0, lt=1, description="share of all steps that a round trains")
-    scope: Scope = "global"
-    after_prune: Literal["continue", "rewind"] = "continue"
+    scope: Scope = Field(default="global", description="rank over the whole model, or within each matrix")
+    after_prune: Literal["continue", "rewind"] = Field(
+        default="continue", description="go on from the pruned weights, or from those at the end of the first Fit"
+    )
 
 
 @REGISTRY.register("method", "imp")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydantic import Field
+
 from benchmark.api import Budget, Method, MethodConfig, Step
 from benchmark.pruning.groups import KINDS, Kinds, L1Groups
 from benchmark.registry import REGISTRY
@@ -13,7 +15,7 @@ from methods._oneshot import one_shot
 class L1GroupConfig(MethodConfig):
     """Which parts may go."""
 
-    groups: Kinds = KINDS
+    groups: Kinds = Field(default=KINDS, description="kinds of groups that may go")
 
 
 @REGISTRY.register("method", "l1_group")

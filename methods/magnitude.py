@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydantic import Field
+
 from benchmark.api import Budget, Method, MethodConfig, Step
 from benchmark.pruning.weights import MagnitudeWeights, Scope
 from benchmark.registry import REGISTRY
@@ -13,7 +15,7 @@ from methods._oneshot import one_shot
 class MagnitudeConfig(MethodConfig):
     """How the ranking is done."""
 
-    scope: Scope = "global"
+    scope: Scope = Field(default="global", description="rank over the whole model, or within each matrix")
 
 
 @REGISTRY.register("method", "magnitude")

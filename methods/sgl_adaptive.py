@@ -17,20 +17,20 @@ from methods._oneshot import one_shot
 class SglAdaptiveConfig(MethodConfig):
     """Strengths of the penalty (the paper's lambda 1-4) and thresholds of the rule. All values are our choice."""
 
-    l1_enc: float = Field(default=1e-4, ge=0)
-    l1_dec: float = Field(default=1e-4, ge=0)
-    group_enc: float = Field(default=3e-4, ge=0)
-    group_dec: float = Field(default=3e-4, ge=0)
+    l1_enc: float = Field(default=1e-4, ge=0, description="strength of the sum of |w|, encoder (lambda 1)")
+    l1_dec: float = Field(default=1e-4, ge=0, description="the same, decoder (lambda 2)")
+    group_enc: float = Field(default=3e-4, ge=0, description="strength of the sum of group norms, encoder (lambda 3)")
+    group_dec: float = Field(default=3e-4, ge=0, description="the same, decoder (lambda 4)")
     groups: Literal["auto", "column", "structural"] = Field(
         default="auto", description="auto: heads and neurons for a stored budget, else input columns"
     )
-    size_weighted: bool = True
+    size_weighted: bool = Field(default=True, description="weigh a group's norm by the square root of its size")
     alpha: float = Field(default=0.25, ge=0, description="weight threshold in spreads of its matrix")
-    scale: Literal["std", "mad"] = "std"
+    scale: Literal["std", "mad"] = Field(default="std", description="the spread: deviation, or the robust one")
     rho: float = Field(default=0.25, ge=0, description="group threshold as a share of the mean surviving share")
     beta: float = Field(default=0.25, ge=0, description="group threshold as a share of the mean L2 norm")
-    weight_pass: bool = True
-    group_pass: bool = True
+    weight_pass: bool = Field(default=True, description="zero single weights first")
+    group_pass: bool = Field(default=True, description="then zero whole groups")
 
 
 @REGISTRY.register("method", "sgl_adaptive")

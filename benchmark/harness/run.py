@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmark.errors import PrunebenchError
 from benchmark.harness.tree import Tree, grow
 from benchmark.harness.worker import Worker
+from benchmark.spec_files import as_spec
 from benchmark.specs import Leaderboard, ProfileSpec
 from benchmark.store.folders import check_run, keep_spec, open_run
 from benchmark.store.records import Record, finished, latest, read_record
@@ -36,16 +37,21 @@ class RunOutcome:
 
 
 def run(
-    spec: Leaderboard, out: Path | str | None = None, workers: int | None = None, quiet: bool = False
+    spec: Leaderboard | Mapping[str, Any] | str | Path,
+    out: Path | str | None = None,
+    workers: int | None = None,
+    quiet: bool = False,
 ) -> RunOutcome:
     """Bring every cell of ``spec`` to a record in the run folder ``out``; what is finished is not done again.
 
+    ``spec`` may be a spec, a mapping, a YAML file, or the name of a preset.
     ``workers`` is the number of processes, each of one thread (None: one per core, at most one per cell; on a GPU,
     one); 0 works in this process.
 
     Raises:
         PrunebenchError: a wrong spec, unusable data, or an unwritable folder; failed cells do not raise.
     """
+    spec = as_spec(spec)
     folder = check_run(Path(out) if out is not None else Path("out") / spec.name)
     tree = grow(spec)
     missing = [path for path in tree.cells if finished(folder, path.cell.id) is None]
