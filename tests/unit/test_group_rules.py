@@ -1,0 +1,164 @@
+"""Rules over whole heads and neurons against plain loops: what they rank by, what stays, and how chance draws."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+import torch
+from transformers import WhisperForConditionalGeneration
+
+from benchmark.api import Budget
+from benchmark.pruning.groups import GroupKind, L1Groups, RandomGroups
+from benchmark.whisper.plan import Plan
+from benchmark.whisper.structure import Group, Structure
+from benchmark.whisper.view import View
+from tests.tiny import tiny_whisper
+
+Member = tuple[str, int]
+DRAWS = 400
+
+
+def stored(keep: float) -> Budget:
+    return Budget(kind="prunable_stored", keep=keep)
+
+
+def heavy_tailed() -> WhisperForConditionalGeneration:
+    """Return a model whose members stand in another order by absolute values than by squares."""
+    model = tiny_whisper(d=16, layers=(2, 2), heads=4, ffn=24, vocab=40)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for matrix in Structure.of(model).matrices:
+            model.get_parameter(matrix.name).mul_(torch.randn(matrix.shape, generator=generator).mul(1.5).exp())
+    return model
+
+
+@pytest.fixture(scope="module")
+def view() -> View:
+    model = heavy_tailed()
+    return View(model, Structure.of(model), Plan(), seed=0)
+
+
+def l1(view: View, group: Group, member: int) -> float:
+    total = 0.0
+    for matrix in view.structure.matrices_of(group.key):
+        weight = (view.weight(matrix) * view.plan.mask(matrix)).double()
+        for entry in range(member * matrix.width, (member + 1) * matrix.width):
+            line = weight[entry] if matrix.axis == 0 else weight[:, entry]
+            total += sum(abs(value) for value in line.tolist())
+    return total
+
+
+def naive_kept(
+    view: View, keep: float, score: Callable[[View, Group, int], float], kinds: tuple[GroupKind, ...]
+) -> set[Member]:
+    """Keep heads, then neurons, from the best down: first the best of each group, then all others."""
+    structure, kept = view.structure, set[Member]()
+    kept |= {
+        (group.key, member) for group in structure.groups if group.kind not in kinds for member in range(group.count)
+    }
+    for kind in kinds:
+        groups = [group for group in structure.groups if group.kind == kind]
+        firsts, others = [], []
+        for group in groups:
+            alive = view.plan.kept.get(group.key, torch.arange(group.count)).tolist()
+            ranked = sorted(
+                ((score(view, group, member), group, member) for member in alive), key=lambda item: -item[0]
+            )
+            firsts.append(ranked[0])
+            others += ranked[1:]
+        target = keep * sum(group.weights * group.count for group in groups)
+        if kind == kinds[-1]:  # fills what the kinds before have left
+            target = keep * structure.prunable - sum(structure.group(key).weights for key, _ in kept)
+        kept |= {(group.key, member) for _, group, member in firsts}
+        used = sum(group.weights for _, group, _ in firsts)
+        for _, group, member in sorted(others, key=lambda item: -item[0]):
+            if used + group.weights / 2 > target:  # less than half of it would fit
+                break
+            kept.add((group.key, member))
+            used += group.weights
+    return kept
+
+
+def members(plan: Plan, structure: Structure) -> set[Member]:
+    return {
+        (group.key, member)
+        for group in structure.groups
+        for member in plan.kept.get(group.key, torch.arange(group.count)).tolist()
+    }
+
+
+@pytest.mark.parametrize("keep", [0.85, 0.6, 0.4, 0.2])
+def test_l1_keeps_the_members_of_largest_absolute_sum(view: View, keep: float) -> None:
+    plan = L1Groups(budget=stored(keep)).decide(view)
+    assert members(plan, view.structure) == naive_kept(view, keep, l1, ("head", "ffn_neuron"))
+
+
+@pytest.mark.parametrize(("kind", "keep"), [("head", 0.75), ("ffn_neuron", 0.8)])
+def test_one_kind_alone_pays_for_the_whole_budget(view: View, kind: GroupKind, keep: float) -> None:
+    plan = L1Groups(budget=stored(keep), groups=(kind,)).decide(view)
+    assert members(plan, view.structure) == naive_kept(view, keep, l1, (kind,))
+
+
+def test_a_second_l1_pruning_ranks_what_the_first_left(view: View) -> None:
+    first = L1Groups(budget=stored(0.7)).decide(view)
+    structure = view.structure
+    masked = {m.name: torch.rand(m.shape, generator=torch.Generator().manual_seed(3)) < 0.7 for m in structure.matrices}
+    pruned = View(heavy_tailed(), structure, first.then(Plan(masks=masked)), seed=0)
+    both = pruned.plan.then(L1Groups(budget=stored(0.4)).decide(pruned))
+    assert members(both, structure) == naive_kept(pruned, 0.4, l1, ("head", "ffn_neuron"))
+
+
+def test_every_layer_keeps_its_best_head_and_neuron_however_weak_it_is() -> None:
+    model = tiny_whisper(d=16, layers=(2, 1), heads=4, ffn=24, vocab=40)
+    with torch.no_grad():
+        for parameter in model.model.encoder.layers[1].parameters():
+            parameter.mul_(1e-3)
+    view = View(model, Structure.of(model), Plan(), seed=0)
+    plan = L1Groups(budget=stored(0.3)).decide(view)
+    for group in view.structure.groups:
+        if ".encoder.layers.1." in group.key:
+            best = max(range(group.count), key=lambda member, group=group: l1(view, group, member))  # type: ignore[misc]
+            assert plan.kept[group.key].tolist() == [best]
+
+
+# --- chance -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def draws() -> list[set[Member]]:
+    """Half of 12 heads and of 32 neurons, drawn with many seeds."""
+    model = tiny_whisper(d=8, layers=(1, 1), heads=4, ffn=16, vocab=40)
+    structure = Structure.of(model)
+    rule = RandomGroups(budget=stored(0.5))
+    return [members(rule.decide(View(model, structure, Plan(), seed)), structure) for seed in range(DRAWS)]
+
+
+def test_random_groups_gives_every_member_the_same_chance(draws: list[set[Member]]) -> None:
+    counts = Counter(itertools.chain.from_iterable(draws))
+    assert len(counts) == 3 * 4 + 2 * 16
+    for member, count in counts.items():
+        assert abs(count - DRAWS / 2) < 5 * (DRAWS / 4) ** 0.5, member
+
+
+def test_random_groups_draws_anew_with_every_seed(draws: list[set[Member]]) -> None:
+    assert len({frozenset(draw) for draw in draws}) > 0.99 * DRAWS
+
+
+def test_random_groups_draws_for_every_layer_on_its_own(draws: list[set[Member]]) -> None:
+    def of(draw: set[Member], key: str) -> set[int]:
+        return {member for group, member in draw if group == key}
+
+    encoder, decoder = "model.encoder.layers.0.ffn", "model.decoder.layers.0.ffn"
+    together = sum(len(of(draw, encoder) & of(draw, decoder)) for draw in draws)
+    # Of 16 places, two independent halves share 4; equal ones 8, complements none.
+    assert abs(together / DRAWS - 4) < 0.5
+
+
+def test_random_groups_does_not_look_at_weights(view: View) -> None:
+    model = tiny_whisper(d=16, layers=(2, 2), heads=4, ffn=24, vocab=40, seed=9)
+    other = View(model, view.structure, Plan(), seed=0)
+    rule = RandomGroups(budget=stored(0.5))
+    assert rule.decide(view) == rule.decide(other)

@@ -1,0 +1,116 @@
+"""Rules over single weights against plain loops: what they rank by, within what, and how chance draws."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from benchmark.api import Budget
+from benchmark.pruning.weights import MagnitudeWeights, RandomWeights, Scope
+from benchmark.whisper.plan import Plan
+from benchmark.whisper.structure import Structure
+from benchmark.whisper.view import View
+from tests.tiny import random_plan, tiny_whisper
+
+Place = tuple[str, int]
+SCOPES: list[Scope] = ["global", "layer"]
+DRAWS = 300
+
+
+def nominal(keep: float) -> Budget:
+    return Budget(kind="prunable_nominal", keep=keep)
+
+
+@pytest.fixture(scope="module", params=[None, 4], ids=["dense", "pruned before"])
+def view(request: pytest.FixtureRequest) -> View:
+    """Matrices of very different sizes of weights, so that it matters what is ranked together."""
+    model = tiny_whisper(d=16, layers=(1, 1), heads=4, ffn=24, vocab=40)
+    structure = Structure.of(model)
+    with torch.no_grad():
+        for place, matrix in enumerate(structure.matrices):
+            model.get_parameter(matrix.name).mul_(1 + place % 5)
+    return View(model, structure, Plan() if request.param is None else random_plan(structure, request.param), seed=0)
+
+
+def places(plan: Plan, structure: Structure) -> set[Place]:
+    return {
+        (matrix.name, place)
+        for matrix in structure.matrices
+        for place, kept in enumerate(plan.mask(matrix).flatten().tolist())
+        if kept
+    }
+
+
+def naive_kept(view: View, keep: float, scope: Scope) -> set[Place]:
+    """Rank all weights in one list, or those of each matrix; what was pruned before counts and cannot be kept."""
+    lists: list[list[tuple[float, Place]]] = []
+    for matrix in view.structure.matrices:
+        alive = view.plan.mask(matrix).flatten().tolist()
+        values = view.weight(matrix).flatten().tolist()
+        lists.append([(abs(w) if alive[place] else -1.0, (matrix.name, place)) for place, w in enumerate(values)])
+    kept: set[Place] = set()
+    for ranked in [list(itertools.chain(*lists))] if scope == "global" else lists:
+        best = sorted(ranked, key=lambda item: -item[0])[: round(keep * len(ranked))]
+        kept |= {place for size, place in best if size >= 0}
+    return kept
+
+
+@pytest.mark.parametrize("keep", [0.9, 0.55, 0.1])
+@pytest.mark.parametrize("scope", SCOPES)
+def test_magnitude_keeps_the_largest_weights_of_its_scope(view: View, scope: Scope, keep: float) -> None:
+    plan = view.plan.then(MagnitudeWeights(budget=nominal(keep), scope=scope).decide(view))
+    assert places(plan, view.structure) == naive_kept(view, keep, scope)
+
+
+def test_the_scopes_of_magnitude_differ(view: View) -> None:
+    assert naive_kept(view, 0.5, "global") != naive_kept(view, 0.5, "layer")
+
+
+# --- chance -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=SCOPES)
+def draws(request: pytest.FixtureRequest) -> torch.Tensor:
+    """A quarter of all weights, drawn with many seeds: shape (draws, weights), 1 where kept."""
+    model = tiny_whisper(d=8, layers=(1, 1), heads=2, ffn=8, vocab=40)
+    structure = Structure.of(model)
+    rule = RandomWeights(budget=nominal(0.25), scope=request.param)
+    plans = [rule.decide(View(model, structure, Plan(), seed)) for seed in range(DRAWS)]
+    return torch.stack([torch.cat([plan.mask(m).flatten() for m in structure.matrices]) for plan in plans]).double()
+
+
+def test_random_weights_keeps_a_quarter_in_every_draw(draws: torch.Tensor) -> None:
+    assert draws.shape == (DRAWS, 1024)
+    assert (draws.sum(dim=1) == 256).all()
+
+
+def test_random_weights_gives_every_weight_the_same_chance(draws: torch.Tensor) -> None:
+    deviation = (0.25 * 0.75 / DRAWS) ** 0.5
+    assert (draws.mean(dim=0) - 0.25).abs().max() < 5 * deviation
+
+
+def test_random_weights_draws_weights_seeds_and_matrices_independently(draws: torch.Tensor) -> None:
+    """Two weights are kept together, and one weight with two seeds, as often as chance has it."""
+    centred = (draws - draws.mean()) / draws.std()
+    weights = (centred.T @ centred / DRAWS).fill_diagonal_(0)
+    assert weights.abs().max() < 6 / DRAWS**0.5  # matrices drawn alike would stand here with 1
+    seeds = (centred @ centred.T / 1024).fill_diagonal_(0)
+    assert seeds.abs().max() < 6 / 1024**0.5
+
+
+def test_random_weights_within_layers_keeps_the_same_share_of_every_matrix(view: View) -> None:
+    plan = RandomWeights(budget=nominal(0.25), scope="layer").decide(View(_model(0), view.structure, Plan(), seed=5))
+    for matrix in view.structure.matrices:
+        assert int(plan.mask(matrix).sum()) == round(0.25 * matrix.size)
+
+
+def test_random_weights_does_not_look_at_weights(view: View) -> None:
+    rule = RandomWeights(budget=nominal(0.5))
+    plans = [rule.decide(View(_model(seed), view.structure, Plan(), seed=5)) for seed in (0, 1)]
+    assert plans[0] == plans[1]
+
+
+def _model(seed: int) -> torch.nn.Module:
+    return tiny_whisper(d=16, layers=(1, 1), heads=4, ffn=24, vocab=40, seed=seed)
