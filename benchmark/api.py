@@ -136,7 +136,7 @@ class Plugin(ABC):
     version: ClassVar[str] = "1"
     Config: ClassVar[type[Config]] = Config
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, /, **options: Any) -> None:
         self.config = self.Config.parse(options, where=f"options of {self.name!r}")
 
     @classmethod

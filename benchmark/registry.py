@@ -90,7 +90,7 @@ class Registry:
             raise SpecError(f"unknown {kind} {name!r}{nearest(name, plugins)}")
         return plugins[name]
 
-    def get(self, kind: str, name: str, **options: Any) -> Any:
+    def get(self, kind: str, name: str, /, **options: Any) -> Any:
         """Return an instance, its options checked by its typed config."""
         return self.lookup(kind, name)(**options)
 

@@ -40,6 +40,8 @@ def load_spec(source: str | Path) -> Leaderboard:
         data = yaml.load(text, Loader=_StrictLoader)
     except yaml.YAMLError as error:
         raise SpecError(f"{where}: broken YAML{_at(error)}") from None
+    except RecursionError:
+        raise SpecError(f"{where}: broken YAML, nested too deeply") from None
     if not isinstance(data, dict):
         found = "nothing" if data is None else f"a {type(data).__name__}"
         raise SpecError(f"{where}: a spec is a mapping with at least the key 'grid', and this file holds {found}")

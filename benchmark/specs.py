@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, field_validator
 from benchmark.api import Budget, BudgetKind, Frozen
 from benchmark.measure.decoding import Decoding
 
-IDENTITY_VERSION = 1
+IDENTITY_VERSION = 2
 """Part of every hash: raised when the meaning of a spec changes, so that old records are never taken for new ones."""
 
 
@@ -57,6 +57,12 @@ class MethodSpec(Frozen):
 
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
+
+
+class VersionedMethod(MethodSpec):
+    """What a cell says of its method."""
+
+    version: str
 
 
 class Row(Frozen):
@@ -119,7 +125,7 @@ class Cell(Frozen):
 
     model: dict[str, Any]
     corpus: dict[str, Any]
-    method: MethodSpec
+    method: VersionedMethod
     budget: Budget
     training: Training | None
     decoding: dict[str, Any]
@@ -144,26 +150,31 @@ class Cell(Frozen):
         }
 
 
-def canonical(value: Any) -> Any:
-    """Return plain JSON data; a frozen model becomes its class name and its non-default fields.
+OURS = ("benchmark", "methods")
 
-    Leaving defaults out lets a step gain a field later without a change of every hash (open_lth, desc.py).
+
+def canonical(value: Any, defaults: bool = False) -> Any:
+    """Return plain JSON data; a frozen model becomes its class and its fields (the non-default ones by default).
+
+    Leaving defaults out lets a step gain a field later without a change of every hash (open_lth, desc.py). A class of
+    ours is known by its name, so that files may move; a stranger's by its module too, so that two cannot collide.
     """
     if isinstance(value, BaseModel):
         fields = {
-            name: canonical(getattr(value, name))
+            name: canonical(getattr(value, name), defaults)
             for name, info in type(value).model_fields.items()
-            if getattr(value, name) != info.get_default(call_default_factory=True)
+            if defaults or getattr(value, name) != info.get_default(call_default_factory=True)
         }
-        return {"is": type(value).__name__, **fields}
+        kind, home = type(value).__qualname__, type(value).__module__
+        return {"is": kind if home.partition(".")[0] in OURS else f"{home}.{kind}", **fields}
     if isinstance(value, dict):
-        return {str(key): canonical(item) for key, item in value.items()}
+        return {str(key): canonical(item, defaults) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [canonical(item) for item in value]
+        return [canonical(item, defaults) for item in value]
     return value
 
 
-def digest(value: Any) -> str:
+def digest(value: Any, defaults: bool = False) -> str:
     """Return SHA-256 (hex) of the canonical JSON of ``value``."""
-    text = json.dumps(canonical(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(canonical(value, defaults), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -81,9 +81,18 @@ class Bench:
         return model.to(device())
 
     @cached_property
+    def _train(self) -> Split:
+        return self.corpus.load(self.spec.corpus.train, self.spec.training.utterances)
+
+    @cached_property
+    def train_hash(self) -> str:
+        """Hash of the training pool that was really used."""
+        return self._train.data_hash
+
+    @cached_property
     def material(self) -> Tokenised:
         """The training pool."""
-        split = self.corpus.load(self.spec.corpus.train, self.spec.training.utterances)
+        split = self._train
         features = log_mels(split, self.processor.feature_extractor)
         return Tokenised(features, tokenise(split.texts, self.processor))
 
@@ -110,7 +119,7 @@ class Bench:
     def _check_labels(self) -> None:
         """Name the first transcript that is longer than the model can say, before a Fit stumbles over it."""
         room = self._loaded[0].config.max_target_positions
-        split = self.corpus.load(self.spec.corpus.train, self.spec.training.utterances)
+        split = self._train
         for key, label in zip(split.ids, self.material.labels, strict=True):
             if len(label) > room:
                 raise DataError(

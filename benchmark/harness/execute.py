@@ -4,38 +4,49 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmark.api import Prune, Rewind, Step
-from benchmark.errors import StoreError
+from benchmark.errors import SpecError
 from benchmark.harness.bench import Bench, device
 from benchmark.harness.environment import environment
 from benchmark.harness.seeds import derive
-from benchmark.harness.state import Ledger, State, Workshop, snapshot
+from benchmark.harness.state import Ledger, NodeLost, State, Workshop, snapshot
 from benchmark.harness.training import Progress, fit, stream_order
 from benchmark.harness.tree import CellPath, Node, Tree
 from benchmark.measure.counting import macs, nonzero, parameters
 from benchmark.measure.decoding import Decoding, transcribe
 from benchmark.pruning.budgets import check_budget, reached
-from benchmark.store.records import MODEL, PLAN, Attempt, Record
+from benchmark.store.records import MODEL, PLAN, Attempt, Record, clear_uncommitted
 from benchmark.whisper.masking import Masker
 from benchmark.whisper.states import write_state
 from benchmark.whisper.surgery import shrink
 from benchmark.whisper.view import View
 
+TRACEBACK = 12
+"""Lines of the traceback that a failed record keeps."""
 DECODER_POSITION = 31
 """Decoder position at which a token's MACs are counted: 32 keys in the self-attention cache."""
 
 
 def _apply(
-    steps: tuple[Step, ...], state: State, rewind_to: dict[int, str | None], bench: Bench, shop: Workshop, seed: int
+    steps: tuple[Step, ...],
+    state: State,
+    rewind_to: dict[int, str | None],
+    bench: Bench,
+    shop: Workshop,
+    seed: int,
+    *,
+    training: bool,
 ) -> State:
-    """Carry out Prune and Rewind steps on a state.
+    """Carry out Prune and Rewind steps on a state; only where ``training`` goes on is an optimiser rewound.
 
     Raises:
         BudgetMissedError: a rule's plan misses the rule's own budget.
+        NodeLost: a node to rewind to is gone from the cache.
     """
     for step in steps:
         if isinstance(step, Prune):
@@ -46,17 +57,20 @@ def _apply(
             check_budget(plan, bench.structure, step.rule.budget, step.rule.smallest(bench.structure))
             state = dataclasses.replace(state, plan=plan)
         elif isinstance(step, Rewind):
-            past = shop.load(rewind_to[step.to_step])
-            if rewind_to[step.to_step] is not None and past.optimizer is None:
-                raise StoreError(f"node {rewind_to[step.to_step]} has no optimiser to rewind to; run again")
+            node = rewind_to[step.to_step]
+            past = shop.load(node, optimizer=training)
+            if training and node is not None and past.optimizer is None:
+                raise NodeLost(node, f"node {node} has no optimiser to rewind to")
             state = dataclasses.replace(state, weights=past.weights, optimizer=past.optimizer)
+        else:
+            raise SpecError(f"{type(step).__name__} is no step that can be carried out here")
     return state
 
 
 def train_node(node: Node, tree: Tree, bench: Bench, shop: Workshop, seed: int, progress: Progress | None) -> None:
     """Train one node from its parent's state and save it."""
     recipe = tree.spec.training
-    state = _apply(node.before, shop.load(node.parent), node.rewind_to, bench, shop, seed)
+    state = _apply(node.before, shop.load(node.parent), node.rewind_to, bench, shop, seed, training=True)
     model = bench.model(state)
     view = View(model, bench.structure, state.plan, derive(seed, "method"))
     masker = Masker(model, bench.structure, state.plan)
@@ -84,24 +98,50 @@ def train_node(node: Node, tree: Tree, bench: Bench, shop: Workshop, seed: int, 
         seconds=spent.seconds + trained.seconds,
         losses=[*spent.losses, trained.loss],
         nodes=[*spent.nodes, node.id],
+        trained_on=_with_here(spent.trained_on),
     )
     moments = trained.optimizer if tree.needs_optimizer(node.id) else None
     shop.save(node.id, State(snapshot(model), moments, state.plan, ledger))
 
 
+def _with_here(places: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    here = {key: value for key, value in environment().items() if key in ("device", "threads", "commit")}
+    return places if here in places else [*places, here]
+
+
 def evaluate(path: CellPath, bench: Bench, shop: Workshop, run: Path, progress: Progress | None) -> Record:
     """Carry out what is left of a cell's program, operate, decode, count, and commit the record."""
     began = time.perf_counter()
-    cell, spec, structure = path.cell, bench.spec, bench.structure
+    cell, structure = path.cell, bench.structure
     state = shop.load(path.last, optimizer=False)
-    state = _apply(path.tail, state, path.rewind_to, bench, shop, cell.seed)
+    state = _apply(path.tail, state, path.rewind_to, bench, shop, cell.seed, training=False)
     smallest = max([step.rule.smallest(structure) for step in path.program if isinstance(step, Prune)], default=1)
     check_budget(state.plan, structure, cell.budget, smallest)
     dense = bench.model(state)
     Masker(dense, structure, state.plan).apply_()
     model = shrink(dense, state.plan).eval()
 
+    clear_uncommitted(run, cell.id)  # of a process that died: whoever evaluates this cell holds its lock
     attempt = Attempt.create(run, cell.id, cell.identity())
+    try:
+        return _measured(path, bench, attempt, state, dense, model, progress, began)
+    except BaseException:
+        attempt.discard()
+        raise
+
+
+def _measured(
+    path: CellPath,
+    bench: Bench,
+    attempt: Attempt,
+    state: State,
+    dense: Any,
+    model: Any,
+    progress: Progress | None,
+    began: float,
+) -> Record:
+    """Write, count and decode a cell's model, and commit the record."""
+    cell, spec, structure = path.cell, bench.spec, bench.structure
     state.plan.save(attempt.path / PLAN)
     write_state(model, attempt.path / MODEL)
     counts = {
@@ -129,7 +169,7 @@ def evaluate(path: CellPath, bench: Bench, shop: Workshop, run: Path, progress: 
         },
         "counts": counts,
         "budget": _budget(path, state, bench),
-        "training": {**training, "losses": state.ledger.losses},
+        "training": {**training, "losses": state.ledger.losses, "data_hash": bench.train_hash if path.nodes else None},
         "data": data,
         "decoding": {"signature": spec.decoding.signature()},
         "environment": environment(),
@@ -181,7 +221,12 @@ def _transcripts(attempt: Attempt, model: Any, bench: Bench, progress: Progress 
                 "truncated": said.truncated.tolist(),
             },
         )
-        data[name] = {"hash": item.split.data_hash, "utterances": len(item.split), "transcripts": file}
+        data[name] = {
+            "hash": item.split.data_hash,
+            "utterances": len(item.split),
+            "skipped": getattr(item.split, "skipped", 0),
+            "transcripts": file,
+        }
     return data
 
 
@@ -196,7 +241,11 @@ def record_failure(path: CellPath, run: Path, error: Exception) -> Record:
     return attempt.commit(
         {
             "status": "failed",
-            "error": {"type": type(error).__name__, "message": str(error)},
+            "error": {
+                "type": type(error).__name__,
+                "message": str(error),
+                "traceback": traceback.format_exception(error)[-TRACEBACK:],
+            },
             "spec": path.cell.identity(),
             "environment": environment(),
         }

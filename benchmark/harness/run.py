@@ -14,16 +14,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import Timeout
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmark.errors import PrunebenchError
 from benchmark.harness.tree import Tree, grow
-from benchmark.harness.worker import Worker
+from benchmark.harness.worker import Worker, claim
+from benchmark.registry import REGISTRY
 from benchmark.spec_files import as_spec
 from benchmark.specs import Leaderboard, ProfileSpec
-from benchmark.store.folders import check_run, keep_spec, open_run
+from benchmark.store.folders import check_run, keep_spec, kept_specs, open_run
 from benchmark.store.records import Record, finished, latest, read_record
 
+EVENTS = {"unit", "done", "failed"}
 THREADS = 1
 """Threads of each worker: two workers of one thread finish a small model's steps faster than one worker of two."""
 
@@ -46,7 +49,7 @@ def run(
 
     ``spec`` may be a spec, a mapping, a YAML file, or the name of a preset.
     ``workers`` is the number of processes, each of one thread (None: one per core, at most one per cell; on a GPU,
-    one); 0 works in this process.
+    one); 0 works in this process, and so does a leaderboard with a plug-in that was defined in ``__main__``.
 
     Raises:
         PrunebenchError: a wrong spec, unusable data, or an unwritable folder; failed cells do not raise.
@@ -81,12 +84,13 @@ def _work(tree: Tree, folder: Path, job: Path, workers: int | None, quiet: bool)
             _begin(tree, folder)
             job.mkdir(parents=True)
             if count == 0:
-                Worker(tree, folder, job, bars.event).work()
+                _work_here(tree, folder, job, bars)
                 return
+            order = {"spec": tree.spec.model_dump(mode="json"), "path": sys.path, "modules": _modules(tree)}
             readers = [_listen(process, bars.event) for process in processes]
             for process in processes:
                 assert process.stdin is not None
-                process.stdin.write(json.dumps(tree.spec.model_dump(mode="json")) + "\n")
+                process.stdin.write(json.dumps(order) + "\n")
                 process.stdin.close()
             for reader in readers:
                 reader.join()
@@ -97,16 +101,43 @@ def _work(tree: Tree, folder: Path, job: Path, workers: int | None, quiet: bool)
                     process.kill()
                     process.wait()
             shutil.rmtree(job, ignore_errors=True)
-    if any(codes):
+    settled = {record.cell for record in latest(folder)}
+    if any(codes) and any(path.cell.id not in settled for path in tree.cells):  # else another worker has done its part
         raise PrunebenchError(
             f"a worker process ended with code {next(filter(None, codes))}; what it said stands above. "
             "Finished cells are kept: run the same command again"
         )
 
 
+def _work_here(tree: Tree, folder: Path, job: Path, bars: _Bars) -> None:
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(THREADS)  # as in a worker process: results depend on it
+    try:
+        Worker(tree, folder, job, bars.event).work()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _owners(tree: Tree) -> set[str]:
+    """Return the modules of the plug-ins that a spec names."""
+    spec = tree.spec
+    named = [("model", spec.model.name), ("corpus", spec.corpus.name)]
+    named += [("method", method.name) for row in spec.grid for method in row.methods]
+    return {REGISTRY.lookup(kind, name).__module__ for kind, name in named}
+
+
+def _modules(tree: Tree) -> list[str]:
+    """Return what a worker must import by name, because this process has registered it by hand."""
+    return sorted(_owners(tree) - {"__main__"})
+
+
 def _workers(tree: Tree, asked: int | None) -> int:
     import torch
 
+    if "__main__" in _owners(tree):
+        return 0  # registered in a notebook or script, which no other process can import
     if asked is not None:
         return min(asked, len(tree.cells))  # more find nothing to do
     return 1 if torch.cuda.is_available() else max(1, min(os.cpu_count() or 1, len(tree.cells)))
@@ -154,8 +185,12 @@ def _spawn(folder: Path, job: Path) -> subprocess.Popen[str]:
 def _listen(process: subprocess.Popen[str], event: Callable[[dict[str, Any]], None]) -> threading.Thread:
     def read(stream: IO[str]) -> None:
         for line in stream:
-            if line.startswith("{"):
-                event(json.loads(line))
+            try:
+                found = json.loads(line)
+            except ValueError:
+                continue  # what some library said before the worker took its stream for itself
+            if isinstance(found, dict) and EVENTS & found.keys():
+                event(found)
 
     assert process.stdout is not None
     thread = threading.Thread(target=read, args=(process.stdout,), daemon=True)
@@ -213,14 +248,29 @@ class _Bars:
 
 
 def _tidy(tree: Tree, folder: Path) -> None:
-    """Drop leaves of the prefix cache whose cells all have a result; trunks stay for later runs."""
+    """Drop leaves of the prefix cache that no unfinished cell of any leaderboard started here needs.
+
+    Trunks stay for later runs. A leaf that somebody holds is left alone.
+    """
     from benchmark.harness.state import Workshop
 
     shop = Workshop(folder)
+    wanted: set[str | None] = set()
+    for kept in kept_specs(folder):
+        try:
+            other = grow(Leaderboard.parse(kept, "a kept spec"))
+        except PrunebenchError:  # a plug-in of that one is not here: what it needs cannot be known, so all stays
+            return
+        for path in other.cells:
+            if finished(folder, path.cell.id) is None:
+                wanted |= {*path.nodes, *path.rewind_to.values()}
     for name in tree.nodes:
-        users = tree.users[name]
-        if not tree.needs_optimizer(name) and all(finished(folder, path.cell.id) for path in users):
-            shop.drop(name)
+        if name not in wanted and not tree.needs_optimizer(name):
+            try:
+                with claim(folder, name).acquire(timeout=0):
+                    shop.drop(name)
+            except Timeout:
+                continue
 
 
 # --- timings ------------------------------------------------------------------------------------------------------

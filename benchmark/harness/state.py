@@ -9,14 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from benchmark.errors import StoreError
-from benchmark.store.files import write_atomically
+from benchmark.store.files import sync, write_atomically
 from benchmark.whisper.plan import Plan
 
 Moments = dict[str, dict[str, torch.Tensor]]
 SEPARATOR = "\t"
+
+
+class NodeLost(StoreError):
+    """A node of the cache is gone or unreadable: it is made again."""
+
+    def __init__(self, node: str, message: str) -> None:
+        super().__init__(message)
+        self.node = node
 
 
 @dataclass
@@ -30,6 +39,8 @@ class Ledger:
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     nodes: list[str] = field(default_factory=list)
+    trained_on: list[dict[str, Any]] = field(default_factory=list)
+    """Devices, threads and commits that the Fits ran under, each once."""
 
 
 @dataclass
@@ -61,9 +72,9 @@ class Workshop:
 
     def save(self, node: str, state: State) -> None:
         """Write a state; the mark comes last, so a process that dies here leaves nothing that looks finished."""
+        self.drop(node)
         folder = self.path(node)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         save_file(state.weights or {}, folder / "model.safetensors")
         if state.optimizer is not None:
             flat = {
@@ -73,13 +84,15 @@ class Workshop:
             }
             save_file(flat, folder / "optimizer.safetensors")
         state.plan.save(folder / "plan.safetensors")
+        for file in folder.iterdir():  # what the mark vouches for must be on disk before the mark is
+            sync(file)
         write_atomically(folder / "node.json", json.dumps(asdict(state.ledger)).encode())
 
     def load(self, node: str | None, *, optimizer: bool = True) -> State:
         """Read a state back (None: the model as it came).
 
         Raises:
-            StoreError: a file of the node is missing or unreadable; ``work`` may be deleted at any time.
+            NodeLost: a file of the node is missing or unreadable; ``work`` may be deleted at any time.
         """
         if node is None:
             return State()
@@ -89,10 +102,8 @@ class Workshop:
             weights = load_file(folder / "model.safetensors")
             moments = self._moments(folder) if optimizer else None
             return State(weights, moments, Plan.load(folder / "plan.safetensors"), ledger)
-        except (OSError, ValueError, TypeError) as error:
-            raise StoreError(
-                f"cached node {folder} cannot be read ({error}); delete that folder and run again"
-            ) from None
+        except (OSError, ValueError, TypeError, SafetensorError, StoreError) as error:
+            raise NodeLost(node, f"cached node {folder} cannot be read ({error}); delete that folder") from None
 
     def _moments(self, folder: Path) -> Moments | None:
         path = folder / "optimizer.safetensors"

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmark.corpora.features import log_mels
 from benchmark.errors import StoreError
 from benchmark.harness.bench import Evaluation, device
+from benchmark.harness.worker import claim
 from benchmark.measure.decoding import Decoding
 from benchmark.measure.profile import device_key, profile_models
 from benchmark.registry import REGISTRY
@@ -32,11 +33,22 @@ def time_records(found: list[Record], into: Path, settings: ProfileSpec, *, quie
     Raises:
         StoreError: artefacts of different models or corpora, which one dense cannot stand beside.
     """
-    torch.set_num_threads(THREADS)
+    threads = torch.get_num_threads()
+    with claim(into, "profile"):  # two at once would time each other
+        torch.set_num_threads(THREADS)
+        try:
+            return _timed(found, into, settings, quiet=quiet, again=again)
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _timed(found: list[Record], into: Path, settings: ProfileSpec, *, quiet: bool, again: bool) -> Path | None:
     key = device_key(device())
     artefacts = [record for record in found if (record.path / MODEL).is_file()]
     if not again:
-        known = {(row["cell"], row["attempt"]) for one in timings(into) if one["device"] == key for row in one["rows"]}
+        asked = settings.model_dump(mode="json")
+        alike = [one for one in timings(into) if one["device"] == key and one["about"].get("settings") == asked]
+        known = {(row["cell"], row["attempt"]) for one in alike for row in one["rows"]}
         artefacts = [record for record in artefacts if (record.cell, record.attempt) not in known]
     if not artefacts:
         return None
@@ -81,7 +93,7 @@ def time_records(found: list[Record], into: Path, settings: ProfileSpec, *, quie
         for row in rows
         if row["artefact"] in attempts
     ]
-    about = {"threads": THREADS, "torch": str(torch.__version__)}
+    about = {"threads": THREADS, "torch": str(torch.__version__), "settings": settings.model_dump(mode="json")}
     return write_timing(into, key, kept, about)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,6 +97,8 @@ class FitTrainer(Seq2SeqTrainer):
     def __init__(self, *args: Any, penalty: Penalty | None = None, view: View | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = False
+        # One device a worker: with more, Trainer would multiply the batch, and the data would not be those of the step.
+        self.args._n_gpu = min(1, self.args.n_gpu)
         self.penalty, self.view = penalty, view
 
     def compute_loss(
@@ -158,16 +162,27 @@ def optimizer_state(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, d
     }
 
 
+def rate(step: int, recipe: Training, steps: int) -> float:
+    """Return the share of the peak rate at one step (0 ...) of a Fit of so many steps; never zero.
+
+    transformers' own schedules begin at zero, so each Fit would lose a step: IMP, which has many Fits, the most of all.
+    """
+    warm = round(recipe.warmup * steps)
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    if step >= steps:  # asked for after the last step, and never used
+        return 0.0
+    done = (step - warm) / (steps - warm)
+    return 1 - done if recipe.decay == "linear" else (1 + math.cos(math.pi * done)) / 2
+
+
 def _arguments(recipe: Training, steps: int, seed: int, folder: str) -> Seq2SeqTrainingArguments:
-    schedule: dict[Literal["linear", "cosine"], str] = {"linear": "linear", "cosine": "cosine"}
     on_gpu = torch.cuda.is_available()
     return Seq2SeqTrainingArguments(
         output_dir=folder,
         max_steps=steps,
         per_device_train_batch_size=recipe.batch,
         learning_rate=recipe.learning_rate,
-        lr_scheduler_type=schedule[recipe.decay],
-        warmup_steps=max(1, round(recipe.warmup * steps)),
         max_grad_norm=recipe.clip,
         weight_decay=recipe.weight_decay,
         train_sampling_strategy="sequential",
@@ -176,6 +191,7 @@ def _arguments(recipe: Training, steps: int, seed: int, folder: str) -> Seq2SeqT
         seed=seed,
         save_strategy="no",
         logging_strategy="no",
+        logging_nan_inf_filter=False,  # a loss that is not finite must be seen, not averaged away
         report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
@@ -202,6 +218,9 @@ def fit(
 
     The learning rate warms up and decays within this call. Masked weights stay exactly zero. ``seed`` fixes what
     is random inside the model (dropout, SpecAugment).
+
+    Raises:
+        FloatingPointError: the loss or a weight is not finite.
     """
     began = time.perf_counter()
     adam = make_optimizer(model, recipe, optimizer)
@@ -213,7 +232,7 @@ def fit(
             train_dataset=BatchStream(material, order),
             data_collator=collate,
             callbacks=[callback],
-            optimizers=(adam, None),
+            optimizers=(adam, torch.optim.lr_scheduler.LambdaLR(adam, partial(rate, recipe=recipe, steps=steps))),
             penalty=penalty,
             view=view,
         )
@@ -229,6 +248,9 @@ def fit(
                 masker.detach()
     if not np.isfinite(outcome.training_loss):
         raise FloatingPointError(f"training loss became {outcome.training_loss} within {steps} steps")
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise FloatingPointError(f"{name} is not finite after {steps} steps of training")
     labels = [len(material.labels[int(index)]) for index in order]
     return Trained(
         optimizer=optimizer_state(model, adam),

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from benchmark.api import Budget, Corpus, Fit, Method, Model, Rewind, Step
+from benchmark import __version__
+from benchmark.api import Budget, Corpus, Fit, Method, Model, Prune, Rewind, Step
 from benchmark.errors import SpecError
 from benchmark.registry import REGISTRY
-from benchmark.specs import IDENTITY_VERSION, Cell, Leaderboard, MethodSpec, digest
+from benchmark.specs import IDENTITY_VERSION, Cell, Leaderboard, MethodSpec, VersionedMethod, digest
 
 LONGEST_PROGRAM = 10_000
 
@@ -149,7 +150,7 @@ def _plant(
     cell = Cell(
         model=context["model"],
         corpus=context["corpus"],
-        method=MethodSpec(name=chosen.name, options=options),
+        method=VersionedMethod(name=chosen.name, options=options, version=method.version),
         budget=budget,
         training=spec.training if trains else None,
         decoding=spec.decoding.identity(),
@@ -159,6 +160,7 @@ def _plant(
     root = digest(
         {
             "identity": IDENTITY_VERSION,
+            "prunebench": __version__,
             "model": context["model"],
             "corpus": {key: value for key, value in context["corpus"].items() if key != "evaluate"},
             "training": spec.training.model_dump(exclude={"steps"}),
@@ -179,7 +181,8 @@ def _descend(cell: Cell, program: tuple[Step, ...], root: str, nodes: dict[str, 
         if not isinstance(step, Fit):
             before.append(step)
             continue
-        key = digest({"parent": above, "before": before, "fit": step})[:24]
+        # Unlike in a cell's id, defaults are in this hash: a cached node must not outlive a changed default.
+        key = digest({"parent": above, "before": before, "fit": step}, defaults=True)[:24]
         rewinds = {item.to_step: ends[item.to_step] for item in before if isinstance(item, Rewind)}
         nodes.setdefault(key, Node(key, parent, tuple(before), step, step_now, rewinds))
         trail.append(key)
@@ -198,6 +201,8 @@ def _checked(name: str, method: Method, budget: Budget, total: int) -> tuple[Ste
     for step in method.program(budget, total):
         if len(program) >= LONGEST_PROGRAM:
             raise SpecError(f"method {name!r}: program has more than {LONGEST_PROGRAM} steps; is it finite?")
+        if not isinstance(step, (Fit, Prune, Rewind)):
+            raise SpecError(f"method {name!r} yields {type(step).__name__}, which is no step (Fit, Prune, Rewind)")
         if isinstance(step, Rewind) and step.to_step not in ends:
             raise SpecError(
                 f"method {name!r} rewinds to path step {step.to_step}, where no Fit ended; "

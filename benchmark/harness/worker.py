@@ -6,7 +6,9 @@ workers, of one run or of two, never compute a node twice, and a killed one cost
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +21,17 @@ from benchmark.harness.tree import CellPath, Node, Tree, grow
 from benchmark.specs import Leaderboard
 from benchmark.store.records import finished
 
+TRIES = 2
+"""How often a node of the cache that cannot be read is made again."""
+
 Emit = Callable[[dict[str, Any]], None]
+
+
+def claim(run: Path, name: str) -> FileLock:
+    """Return the lock of a node, a cell (``cell-<id>``) or a step of its own (``profile``) in a run folder."""
+    locks = run / "work" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"{name}.lock")
 
 
 class Worker:
@@ -31,9 +43,8 @@ class Worker:
 
         self.tree, self.run, self.job, self.emit = tree, run, job, emit
         self.bench, self.shop = Bench(tree.spec), Workshop(run)
-        self.locks = run / "work" / "locks"
-        self.locks.mkdir(parents=True, exist_ok=True)
         self.done: set[str] = set()
+        self.lost: dict[str, int] = {}
 
     def work(self) -> None:
         """Work until every cell has a result or a failure of this job."""
@@ -41,7 +52,10 @@ class Worker:
             open_cells = [path for path in self.tree.cells if not self._settled(path)]
             if not open_cells:
                 return
-            ready = list(self._ready(open_cells))
+            # A node may vanish between two looks (another run tidied it): look again, and its parents turn up.
+            ready = next((found for found in (list(self._ready(open_cells)) for _ in range(3)) if found), [])
+            if not ready:
+                raise PrunebenchError(f"{len(open_cells)} cell(s) wait for nothing that could be done; run again")
             if not self._one_of(ready):
                 # All that could be done is claimed: sleep until the holder of the first one gives it back.
                 with self._lock(ready[0]):
@@ -70,7 +84,7 @@ class Worker:
         wanted: dict[str, int] = {}
         for path in cells:
             missing = [name for name in path.nodes if not self._has(name)]
-            if missing and self._has(path.last) and not path.tail:
+            if missing and self._there(path.last) and not path.tail:
                 missing = []  # only the trunk is gone, and nothing below it needs it any more
             for name in missing:
                 wanted[name] = wanted.get(name, 0) + 1
@@ -78,7 +92,10 @@ class Worker:
             node = self.tree.nodes[name]
             if self._has(node.parent) and all(self._has(past) for past in node.rewind_to.values()):
                 yield node
-        yield from (path for path in cells if self._has(path.last))
+        yield from (path for path in cells if all(self._there(node) for node in (path.last, *path.rewind_to.values())))
+
+    def _there(self, node: str | None) -> bool:
+        return node is None or self.shop.has(node, optimizer=False)
 
     def _one_of(self, units: list[Node | CellPath]) -> bool:
         """Do the first unit that can be claimed."""
@@ -93,13 +110,13 @@ class Worker:
         return False
 
     def _lock(self, unit: Node | CellPath) -> FileLock:
-        name = unit.id if isinstance(unit, Node) else f"cell-{unit.cell.id}"
-        return FileLock(self.locks / f"{name}.lock")
+        return claim(self.run, unit.id if isinstance(unit, Node) else f"cell-{unit.cell.id}")
 
     # --- doing it ---------------------------------------------------------------------------------------------------
 
     def _do(self, unit: Node | CellPath) -> None:
-        from benchmark.harness.execute import evaluate, record_failure, train_node
+        from benchmark.harness.execute import evaluate, train_node
+        from benchmark.harness.state import NodeLost
 
         name = unit.id if isinstance(unit, Node) else unit.cell.id
         try:
@@ -112,20 +129,40 @@ class Worker:
                 if self._settled(unit):
                     return
                 evaluate(unit, self.bench, self.shop, self.run, self._progress(name))
-            self.emit({"done": name})
-        except (PrunebenchError, ArithmeticError, RuntimeError, ValueError) as error:
-            for path in self.tree.users[unit.id] if isinstance(unit, Node) else [unit]:
-                if not self._settled(path):
-                    record_failure(path, self.run, error)
-                    self._failure(path.cell.id).touch()
-                    self.emit({"failed": path.cell.id, "error": str(error)})
+        except BrokenPipeError:  # the driver is gone: nobody asked for this any more
+            raise
+        except NodeLost as error:
+            self.lost[error.node] = self.lost.get(error.node, 0) + 1
+            if self.lost[error.node] > TRIES:
+                self._fail(unit, error)
+            else:
+                self.shop.drop(error.node)  # made again by whoever needs it next
+                return
+        except Exception as error:  # a plug-in may raise anything; its cells fail, by name, and the others go on
+            self._fail(unit, error)
+        self.emit({"done": name})
+
+    def _fail(self, unit: Node | CellPath, error: Exception) -> None:
+        from benchmark.harness.execute import record_failure
+
+        for path in self.tree.users[unit.id] if isinstance(unit, Node) else [unit]:
+            if not self._settled(path):
+                record_failure(path, self.run, error)
+                self._failure(path.cell.id).touch()
+                self.emit({"failed": path.cell.id, "error": str(error)})
 
     def _progress(self, name: str) -> Callable[[int, int], None]:
         return lambda done, total: self.emit({"unit": name, "step": done, "of": total})
 
 
 def main(arguments: list[str]) -> int:
-    """Entry of a worker process: RUN JOB THREADS; begins when the spec comes, as a line on standard input."""
+    """Entry of a worker process: RUN JOB THREADS; begins when its order comes, as a line of JSON on standard input.
+
+    The order holds the spec, and the modules of plug-ins that were registered by hand, with the path to find them on.
+    Events go to what was standard output; whatever a plug-in prints goes to standard error.
+    """
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     import torch
     import transformers  # noqa: F401  (imported while the driver prepares the data)
 
@@ -133,10 +170,14 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(threads)
 
     def emit(event: dict[str, Any]) -> None:
-        print(json.dumps(event), flush=True)
+        print(json.dumps(event), flush=True, file=events)
 
     line = sys.stdin.readline()
     if not line:
         return 1  # the driver died while it prepared
-    Worker(grow(Leaderboard.parse(json.loads(line), "the job's spec")), run, job, emit).work()
+    order = json.loads(line)
+    sys.path += [place for place in order["path"] if place not in sys.path]
+    for module in order["modules"]:
+        importlib.import_module(module)
+    Worker(grow(Leaderboard.parse(order["spec"], "the job's spec")), run, job, emit).work()
     return 0

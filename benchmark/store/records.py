@@ -18,7 +18,7 @@ import datetime as dt
 import json
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -150,6 +150,13 @@ class Attempt:
             shutil.rmtree(self.path)
 
 
+def clear_uncommitted(run: Path, cell: str) -> None:
+    """Remove a cell's attempts without a record; only for who holds the cell's lock, or they may be in the making."""
+    for folder in (run / "runs" / cell).glob("*"):
+        if folder.is_dir() and not (folder / RECORD).exists():
+            shutil.rmtree(folder)
+
+
 def new_stamp() -> str:
     """Return a name that sorts by time and is unique across machines, e.g. ``20261124T101500.123456Z-9f86d0``."""
     return f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(3)}"
@@ -196,6 +203,13 @@ def records(run: Path | str, problems: list[str] | None = None) -> list[Record]:
 def latest(run: Path | str, problems: list[str] | None = None) -> list[Record]:
     """Return one record a cell: its newest result, or its newest failure where there is no result."""
     by_cell = groupby(records(run, problems), key=lambda record: record.cell)
+    return [max(group, key=lambda record: (record.ok, record.attempt)) for _, group in by_cell]
+
+
+def latest_of(runs: Iterable[Path | str]) -> list[Record]:
+    """Return one record a cell over several run folders, by cell."""
+    found = sorted((record for run in runs for record in latest(run)), key=lambda record: record.cell)
+    by_cell = groupby(found, key=lambda record: record.cell)
     return [max(group, key=lambda record: (record.ok, record.attempt)) for _, group in by_cell]
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.api import Normalizer
 from benchmark.measure import bootstrap
 from benchmark.measure.scores import Normalised, Scored, scored
-from benchmark.store.records import latest
+from benchmark.store.records import latest_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def score(
-    runs: Path | str, normalizer: str | Normalizer = "hindi", *, resamples: int = 10_000, seed: int = 0
+    runs: Path | str | Sequence[Path | str],
+    normalizer: str | Normalizer = "hindi",
+    *,
+    resamples: int = 10_000,
+    seed: int = 0,
 ) -> pd.DataFrame:
-    """Score the newest result of every cell in a run folder; one row a (cell, split).
+    """Score the newest result of every cell in one run folder or several; one row a (cell, split).
 
     Columns: ``cell``, ``split``, ``utterances``, ``wer`` and ``cer`` (fractions), ``lo`` and ``hi`` (95 % bootstrap
     interval over utterances of the rate in the normaliser's unit), ``substitutions``, ``deletions``, ``insertions``
@@ -30,10 +35,11 @@ def score(
     """
     import pandas as pd
 
+    folders = [runs] if isinstance(runs, (str, Path)) else list(runs)
     normalised = Normalised(normalizer)
     rows = [
         row_of(scored(record, split, normalised), resamples, seed)
-        for record in latest(runs)
+        for record in latest_of(folders)
         if record.ok
         for split in record.data["data"]
     ]

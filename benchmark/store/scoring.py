@@ -151,17 +151,18 @@ def _fill(columns: dict[str, dict[str, Any]], name: str, rates: Rates, dense: Ma
 
 
 def _dense_of(table: pd.DataFrame) -> dict[str, str]:
-    """Return each cell's yardstick: the finished ``dense`` of its setting, recipe and seed.
+    """Return each cell's yardstick: the finished ``dense`` (no options) of its setting, recipe and seed.
 
-    What trains nothing (the shipped model, a one-shot method) is compared with the dense of its setting's first recipe.
+    What trains nothing (the shipped model, a one-shot method) is compared with the dense of its seed where only one
+    recipe was used; where there were several, none of them is its own.
     """
-    dense = table[(table["method"] == "dense") & (table["kind"] == "none") & (table["status"] == "ok")]
-    dense = dense.sort_values(["recipe", "seed"], ascending=[True, True])
+    plain = (table["method"] == "dense") & (table["options"] == "{}")
+    dense = table[plain & (table["kind"] == "none") & (table["status"] == "ok")]
     exact = dense.set_index(["setting", "recipe", "seed"])["cell"].to_dict()
-    first = dense[dense["recipe"] != ""].drop_duplicates("setting").set_index("setting")["cell"].to_dict()
+    alone = dense.drop_duplicates(["setting", "seed"], keep=False).set_index(["setting", "seed"])["cell"].to_dict()
     keys = zip(table["cell"], table["setting"], table["recipe"], table["seed"], strict=True)
     found = {
-        cell: exact.get((setting, recipe, seed)) or (None if recipe else first.get(setting))
+        cell: exact.get((setting, recipe, seed)) or (None if recipe else alone.get((setting, seed)))
         for cell, setting, recipe, seed in keys
     }
     return {cell: other for cell, other in found.items() if other}

@@ -60,6 +60,8 @@ def read_timing(path: Path) -> dict[str, Any]:
     """
     data = read_json(path, _WAY_OUT)
     check_format(data, path)
-    if not isinstance(data.get("device"), str) or not isinstance(data.get("rows"), list):
+    rows = data.get("rows")
+    whole = isinstance(rows, list) and all(isinstance(row, dict) and {"cell", "attempt"} <= row.keys() for row in rows)
+    if not isinstance(data.get("device"), str) or not whole or not isinstance(data.get("about"), dict):
         raise StoreError(f"{path}: lacks 'device' or 'rows'; {_WAY_OUT}")
     return data

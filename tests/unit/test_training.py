@@ -78,10 +78,10 @@ def cross_entropy(model: Any, rows: list[int], data: Tokenised) -> torch.Tensor:
 
 
 def rate(recipe: Training, step: int, steps: int) -> float:
-    """Return the learning rate of a step: up in a line from zero, then down to zero."""
-    warm = max(1, round(recipe.warmup * steps))
+    """Return the learning rate of a step: up in a line to the peak at step ``warm``, then down; no step is lost."""
+    warm = round(recipe.warmup * steps)
     if step < warm:
-        return recipe.learning_rate * step / warm
+        return recipe.learning_rate * (step + 1) / (warm + 1)
     left = (steps - step) / (steps - warm)
     return recipe.learning_rate * (left if recipe.decay == "linear" else 0.5 * (1 + math.cos(math.pi * (1 - left))))
 
