@@ -78,7 +78,6 @@ def ok_data(cell_spec: dict[str, Any], stored: float = 1.0, nominal: float = 1.0
             "params_nominal": DENSE - masked,
             "params_stored": DENSE - gone,
             "bytes": 4 * (DENSE - gone) + 9_000,
-            "bytes_dense": 4 * DENSE + 9_000,
             "macs": {
                 "encoder": round(190e6 * (0.15 + 0.85 * stored)),
                 "cross_kv": round(10e6 * stored),

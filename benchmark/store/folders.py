@@ -112,6 +112,8 @@ def kept_specs(run: Path | str) -> list[dict[str, Any]]:
     for path in sorted((open_run(run) / SPECS).glob("*.json")):
         data = read_json(path, "remove it; the records do not need it")
         check_format(data, path)
+        if not isinstance(data.get("spec"), dict) or not isinstance(data["spec"].get("normalizer"), str):
+            raise StoreError(f"{path}: holds no spec; remove it, the records do not need it")
         found.append(data["spec"])
     return found
 

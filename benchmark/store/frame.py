@@ -41,7 +41,7 @@ BLOCKS = {"none": "reference", "prunable_nominal": "mask", "prunable_stored": "s
 
 _COUNTS = (
     *("prunable", "prunable_nonzero", "prunable_stored"),
-    *("params_dense", "params_nominal", "params_stored", "bytes", "bytes_dense"),
+    *("params_dense", "params_nominal", "params_stored", "bytes"),
 )
 _FROM_RECORD: dict[str, tuple[str, str]] = {
     "status": ("status", "str"),

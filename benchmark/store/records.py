@@ -73,9 +73,13 @@ class Record:
             raise StoreError(f"{self.path}: no transcripts of split {split!r}; it has: {', '.join(known) or 'none'}")
         path = self.path / known[split]["transcripts"]
         try:
-            return pd.read_parquet(path)
+            table = pd.read_parquet(path)
         except (OSError, ValueError) as error:  # pyarrow's errors for broken files are both of the two
             raise StoreError(f"{path}: cannot read transcripts ({short(error)}); {WAY_OUT}") from error
+        missing = {"id", "reference", "hypothesis"} - set(table.columns)
+        if missing:
+            raise StoreError(f"{path}: transcripts without a column {min(missing)!r}; {WAY_OUT}")
+        return table
 
 
 class Attempt:
@@ -238,3 +242,13 @@ def _check(data: Mapping[str, Any], path: Path) -> None:
     missing = [key for key in needed if data.get(key) is None]
     if missing:
         raise StoreError(f"{path}: lacks {', '.join(map(repr, missing))}; {WAY_OUT}")
+    parts = {"spec": data["spec"], **{key: data[key] for key in needed if key not in _ALWAYS}}
+    parts |= {"spec.method": data["spec"].get("method")} if isinstance(data["spec"], Mapping) else {}
+    about = data.get("data") if data["status"] == "ok" else {}
+    parts |= {f"data.{split}": value for split, value in about.items()} if isinstance(about, Mapping) else {}
+    for name, value in parts.items():
+        if not isinstance(value, Mapping):
+            raise StoreError(f"{path}: {name!r} holds {value!r:.40} where an object is expected; {WAY_OUT}")
+        lacking = {"hash", "utterances", "transcripts"} - value.keys() if name.startswith("data.") else ()
+        if lacking:
+            raise StoreError(f"{path}: {name!r} lacks {min(lacking)!r}; {WAY_OUT}")

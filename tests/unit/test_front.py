@@ -93,3 +93,6 @@ def test_a_broken_kept_spec_is_named(tmp_path: Path) -> None:
     path.write_text(path.read_text()[:20])
     with pytest.raises(StoreError, match=path.name):
         kept_specs(run)
+    path.write_text('{"format": 1}')
+    with pytest.raises(StoreError, match="holds no spec"):
+        kept_specs(run)

@@ -11,7 +11,7 @@ import pytest
 
 from benchmark.errors import StoreError
 from benchmark.store.files import TEMPORARY, to_json, write_atomically
-from benchmark.store.folders import FORMAT, MARKER, open_run
+from benchmark.store.folders import FORMAT, MARKER, check_run, open_run
 from benchmark.store.merging import merge
 from benchmark.store.records import (
     RECORD,
@@ -129,6 +129,18 @@ def test_transcripts_need_their_columns(run: Path) -> None:
         attempt.write_transcripts("c", "hi", "test", [{"id": "a", "reference": "b"}])
 
 
+def test_transcripts_that_lost_a_column_are_named(run: Path) -> None:
+    import pandas as pd
+
+    record = a_result(run)
+    split, about = next(iter(record.data["data"].items()))
+    path = record.path / about["transcripts"]
+    pd.read_parquet(path).drop(columns="reference").to_parquet(path)
+    with pytest.raises(StoreError, match="without a column 'reference'") as error:
+        record.transcripts(split)
+    one_line(error, str(path))
+
+
 def test_missing_and_broken_transcripts_are_named(run: Path) -> None:
     record = a_result(run)
     with pytest.raises(StoreError, match="no transcripts of split 'dev'; it has: test"):
@@ -167,6 +179,11 @@ def test_a_cut_off_record_is_one_line_with_what_where_and_the_way_out(run: Path)
         ({"data": None}, "lacks 'data'"),
         ({"cell": "other"}, "move the folder back"),
         ({"status": "failed"}, "lacks 'error'"),
+        ({"status": "failed", "error": "boom"}, "'error' holds 'boom' where an object"),
+        ({"counts": [1]}, "'counts' holds"),
+        ({"data": ["test"]}, "'data' holds"),
+        ({"data": {"test": {}}}, "'data.test' lacks 'hash'"),
+        ({"spec": {"seed": 0}}, "'spec.method' holds None"),
     ],
 )
 def test_a_record_that_cannot_be_used_is_refused(run: Path, change: dict[str, Any], says: str) -> None:
@@ -228,6 +245,18 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         with pytest.raises(StoreError) as error:
             open_run(path, create=True)
         one_line(error, str(path), "give a folder you may write to")
+
+
+def test_a_check_of_a_run_folder_leaves_nothing(run: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    assert check_run(run) == run
+    assert check_run(tmp_path / "new" / "deep") == tmp_path / "new" / "deep"
+    (tmp_path / "file").write_text("in the way")
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(StoreError, match="give a folder you may write to"):
+            check_run(path)
+    (tmp_path / "file").unlink()
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_newer_run_folder_is_refused(run: Path) -> None:
