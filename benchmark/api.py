@@ -214,6 +214,8 @@ class Split(ABC):
     ids: Sequence[str]
     texts: Sequence[str]
     speakers: Sequence[str]
+    skipped: Sequence[str] = ()
+    """Files that were left out because they cannot be read (only where the corpus was asked to)."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -244,6 +246,14 @@ class Corpus(Plugin):
     """Whisper's language code, e.g. ``hi``."""
     splits: ClassVar[tuple[str, ...]] = ("train", "dev", "test")
     synthetic: ClassVar[bool] = False
+
+    def identity(self, splits: Sequence[str]) -> dict[str, Any]:
+        """Return what a cell's id is made of: name, version and non-default options; never a path.
+
+        ``splits`` are those that are used, for a corpus that knows its version only from what lies in them.
+        """
+        options = self.config.model_dump(mode="json", exclude_defaults=True)
+        return {"name": self.name, "options": options, "version": self.version}
 
     @abstractmethod
     def load(self, split: str, limit: int | None = None) -> Split:

@@ -150,7 +150,7 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
         hashes = ", ".join(f"{value[:12]}" for value in rows[f"{prefix}_hash"].dropna().unique())
         used = rows[f"{prefix}_utterances"].dropna()
         if len(used):
-            yield f"Data {split}: {count(used.iloc[0]).text} utterances, hash {hashes}."
+            yield f"Data {split}: {count(used.iloc[0]).text} utterances, hash {hashes}{_odd(rows, prefix)}."
     whole = rows["denominator"].dropna().unique()
     if len(whole):
         kept = ", ".join(f"{value:,}" for value in whole)
@@ -167,6 +167,13 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
     if failed:
         yield f"{failed} cell{'s' * (failed > 1)} FAILED and carr{'y' if failed > 1 else 'ies'} no result."
     yield from (f"Left out, broken: {problem}" for problem in about.get("problems", ()))
+
+
+def _odd(rows: pd.DataFrame, prefix: str) -> str:
+    """Return what is unusual about a split's data; empty where nothing is."""
+    told = {"skipped": "unreadable and left out", "unreferenced": "without a reference word"}
+    found = {what: rows[f"{prefix}_{what}"].max() for what in told if f"{prefix}_{what}" in rows}
+    return "".join(f", {int(most)} {told[what]}" for what, most in found.items() if not absent(most) and most > 0)
 
 
 # --- columns ------------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ class Voice:
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         self._stderr = tempfile.TemporaryFile()  # a pipe that nobody reads would block a talkative library
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmark.corpora._espeak", self._language],
+            [sys.executable, "-P", "-m", "benchmark.corpora._espeak", self._language],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

@@ -8,12 +8,12 @@ import io
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import soundfile
@@ -21,6 +21,7 @@ from pydantic import Field
 from scipy.signal import resample_poly
 
 from benchmark.api import Config, Corpus, Split
+from benchmark.corpora._digests import digests
 from benchmark.errors import DataError
 from benchmark.registry import REGISTRY
 
@@ -57,7 +58,7 @@ class FolderSplit(Split):
         self.ids = [entry.id for entry in entries]
         self.texts = [entry.text for entry in entries]
         self.speakers = [entry.speaker for entry in entries]
-        self.skipped = skipped
+        self.skipped: Sequence[str] = skipped
         self._paths = [entry.path for entry in entries]
         self._hash = self.hash_of(digests)
 
@@ -93,6 +94,27 @@ class FolderCorpus(Corpus):
         """Whisper's language code."""
         return self.config.language
 
+    @property
+    def splits(self) -> tuple[str, ...]:  # type: ignore[override]  # what is there, not what is usual
+        """Names of the folders that are there."""
+        return tuple(_folders(self._root()))
+
+    def identity(self, splits: Sequence[str]) -> dict[str, Any]:
+        """Return name, options and a version that is a hash of texts and audio: where the folder lies is no part of it.
+
+        Raises:
+            DataError: a split that is not there or cannot be read.
+        """
+        digest = hashlib.sha256()
+        for split in sorted(splits):
+            entries = _entries(self._folder(split))
+            for entry, audio in zip(entries, digests([entry.path for entry in entries]), strict=True):
+                for part in (split, entry.id, entry.text, entry.speaker, audio):
+                    digest.update(f"{len(part.encode())}:{part}".encode())
+        about = super().identity(splits)
+        about["options"].pop("path")
+        return {**about, "version": f"{self.version}-{digest.hexdigest()[:16]}"}
+
     def load(self, split: str, limit: int | None = None) -> FolderSplit:
         """Return the first ``limit`` utterances of ``<path>/<split>``.
 
@@ -124,15 +146,21 @@ class FolderCorpus(Corpus):
             raise DataError(f"{folder}: none of its {len(entries)} audio files can be read")
         return FolderSplit(kept, digests, skipped)
 
-    def _folder(self, split: str) -> Path:
+    def _root(self) -> Path:
         root = Path(self.config.path).expanduser()
         if not root.is_dir():
             raise DataError(f"corpus folder: {root} is not a folder; check the option path")
-        folder = root / split
-        if split in ("", ".", "..") or Path(split).name != split or not folder.is_dir():
-            found = ", ".join(sorted(child.name for child in root.iterdir() if child.is_dir())) or "no folders at all"
-            raise DataError(f"{root}: has no split {split!r}; there is: {found}")
-        return folder
+        return root
+
+    def _folder(self, split: str) -> Path:
+        root = self._root()
+        if split not in _folders(root):
+            raise DataError(f"{root}: has no split {split!r}; there is: {', '.join(_folders(root)) or 'no folders at all'}")
+        return root / split
+
+
+def _folders(root: Path) -> list[str]:
+    return sorted(child.name for child in root.iterdir() if child.is_dir() and not child.name.startswith("."))
 
 
 def decode(path: Path) -> np.ndarray:
@@ -159,7 +187,8 @@ def _decode(path: Path, raw: bytes) -> np.ndarray:
             promised, rate = file.frames, file.samplerate
             samples = file.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise DataError(f"{path}: audio cannot be decoded ({error})") from error
+        reason = getattr(error, "error_string", str(error)).rstrip(".")  # without the address of a buffer
+        raise DataError(f"{path}: audio cannot be decoded ({reason})") from error
     # libsndfile takes what is there of a cut-off file without a word.
     if raw[:4] == b"RIFF" and (size := int.from_bytes(raw[4:8], "little")) not in _UNSIZED and size + 8 > len(raw) + 1:
         raise DataError(f"{path}: audio is cut off ({len(raw)} of {size + 8} bytes)")

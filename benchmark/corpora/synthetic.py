@@ -18,8 +18,8 @@ from filelock import FileLock
 from benchmark.api import Corpus, Split
 from benchmark.corpora import _grammar, _speech
 from benchmark.corpora._cache import VARIABLE, cache_folder, write_atomically
-from benchmark.errors import DataError, nearest
-from benchmark.registry import REGISTRY
+from benchmark.errors import DataError, PrunebenchError, nearest
+from benchmark.registry import REGISTRY, Failure
 
 log = logging.getLogger(__name__)
 BLOCK = 100
@@ -176,5 +176,15 @@ def _corpus(language: str) -> type[SyntheticCorpus]:
     return type(f"Synthetic{language.capitalize()}", (SyntheticCorpus,), body)
 
 
-for _language in _grammar.languages():
-    REGISTRY.register("corpus", _grammar.grammar(_language).name)(_corpus(_language))
+def _register_all() -> None:
+    """Register a corpus a word list; a list with a mistake is reported by `doctor`, and takes no other away."""
+    for language in _grammar.languages():
+        try:
+            corpus = _corpus(language)
+        except PrunebenchError as error:
+            REGISTRY.failures.append(Failure(f"{__name__} (words/{language}.yaml)", str(error)))
+            continue
+        REGISTRY.register("corpus", _grammar.grammar(language).name)(corpus)
+
+
+_register_all()

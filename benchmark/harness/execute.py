@@ -224,7 +224,7 @@ def _transcripts(attempt: Attempt, model: Any, bench: Bench, progress: Progress 
         data[name] = {
             "hash": item.split.data_hash,
             "utterances": len(item.split),
-            "skipped": getattr(item.split, "skipped", 0),
+            "skipped": len(item.split.skipped),
             "transcripts": file,
         }
     return data

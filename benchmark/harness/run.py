@@ -22,8 +22,8 @@ from benchmark.harness.tree import Tree, grow
 from benchmark.harness.worker import Worker, claim
 from benchmark.registry import REGISTRY
 from benchmark.spec_files import as_spec
-from benchmark.specs import Leaderboard, ProfileSpec
-from benchmark.store.folders import check_run, keep_spec, kept_specs, open_run
+from benchmark.specs import CorpusSpec, Leaderboard, ProfileSpec
+from benchmark.store.folders import MARKER, check_run, keep_spec, kept_specs, open_run
 from benchmark.store.records import Record, finished, latest, read_record
 
 EVENTS = {"unit", "done", "failed"}
@@ -283,19 +283,29 @@ def profile(out: Path | str, spec: Leaderboard, quiet: bool = False) -> Path | N
     folder = open_run(out)
     cells = {path.cell.id for path in grow(spec).cells}
     found = [record for record in latest(folder) if record.ok and record.cell in cells]
-    return _time(found, folder, spec.profile, quiet, again=False)
+    return _time(found, folder, spec.profile, spec.corpus, quiet, again=False)
 
 
 def profile_folder(source: Path, into: Path, settings: ProfileSpec, quiet: bool = False) -> Path | None:
     """Time one attempt, or all results of a run folder, on this machine; the record goes into ``into``."""
-    if (source / "record.json").is_file():
-        found = [read_record(source)]
-    else:
-        found = [record for record in latest(open_run(source)) if record.ok]
-    return _time(found, into, settings, quiet, again=True)
+    alone = (source / "record.json").is_file()
+    found = [read_record(source)] if alone else [record for record in latest(open_run(source)) if record.ok]
+    return _time(found, into, settings, _corpus_of(source.parents[2] if alone else source, found), quiet, again=True)
 
 
-def _time(found: list[Record], into: Path, settings: ProfileSpec, quiet: bool, again: bool) -> Path | None:
+def _corpus_of(folder: Path, found: list[Record]) -> CorpusSpec:
+    """Return which corpus to speak: where it lies is in the specs of the run folder, and in no record."""
+    about = found[0].data["spec"]["corpus"] if found else {}
+    if (folder / MARKER).is_file():
+        for kept in kept_specs(folder):
+            if kept.get("corpus", {}).get("name", CorpusSpec().name) == about.get("name"):
+                return CorpusSpec.model_validate(kept.get("corpus", {}))
+    return CorpusSpec(**{key: about[key] for key in ("name", "options") if key in about})
+
+
+def _time(
+    found: list[Record], into: Path, settings: ProfileSpec, corpus: CorpusSpec, quiet: bool, again: bool
+) -> Path | None:
     from benchmark.harness.timing import time_records
 
-    return time_records(found, into, settings, quiet=quiet, again=again)
+    return time_records(found, into, settings, corpus=corpus, quiet=quiet, again=again)

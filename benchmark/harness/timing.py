@@ -15,7 +15,7 @@ from benchmark.harness.worker import claim
 from benchmark.measure.decoding import Decoding
 from benchmark.measure.profile import device_key, profile_models
 from benchmark.registry import REGISTRY
-from benchmark.specs import ProfileSpec
+from benchmark.specs import CorpusSpec, ProfileSpec
 from benchmark.store.records import MODEL, Record
 from benchmark.store.timings import timings, write_timing
 from benchmark.whisper.files import load
@@ -25,7 +25,9 @@ THREADS = 1
 DENSE = "dense"
 
 
-def time_records(found: list[Record], into: Path, settings: ProfileSpec, *, quiet: bool, again: bool) -> Path | None:
+def time_records(
+    found: list[Record], into: Path, settings: ProfileSpec, *, corpus: CorpusSpec, quiet: bool, again: bool
+) -> Path | None:
     """Time the artefacts of ``found`` on this machine and write one timing record into the run folder ``into``.
 
     Without ``again``, artefacts that this device has timed already are left out; None when nothing is left.
@@ -37,12 +39,14 @@ def time_records(found: list[Record], into: Path, settings: ProfileSpec, *, quie
     with claim(into, "profile"):  # two at once would time each other
         torch.set_num_threads(THREADS)
         try:
-            return _timed(found, into, settings, quiet=quiet, again=again)
+            return _timed(found, into, settings, corpus=corpus, quiet=quiet, again=again)
         finally:
             torch.set_num_threads(threads)
 
 
-def _timed(found: list[Record], into: Path, settings: ProfileSpec, *, quiet: bool, again: bool) -> Path | None:
+def _timed(
+    found: list[Record], into: Path, settings: ProfileSpec, *, corpus: CorpusSpec, quiet: bool, again: bool
+) -> Path | None:
     key = device_key(device())
     artefacts = [record for record in found if (record.path / MODEL).is_file()]
     if not again:
@@ -57,8 +61,8 @@ def _timed(found: list[Record], into: Path, settings: ProfileSpec, *, quiet: boo
     dense, processor = source.load()
     models: dict[str, tuple[Any, Any]] = {DENSE: (dense, processor)}
     models |= {record.cell: (load(record.path), processor) for record in artefacts}
-    corpus = REGISTRY.get("corpus", base["corpus"]["name"], **base["corpus"].get("options", {}))
-    split = corpus.load(next(iter(base["corpus"]["evaluate"])), settings.utterances)
+    speech_of = REGISTRY.get("corpus", corpus.name, **corpus.options)
+    split = speech_of.load(next(iter(base["corpus"]["evaluate"])), settings.utterances)
     speech = Evaluation(split, log_mels(split, processor.feature_extractor))
     columns = (
         TextColumn("timing on one thread              "),
@@ -79,7 +83,7 @@ def _timed(found: list[Record], into: Path, settings: ProfileSpec, *, quiet: boo
             DENSE,
             speech.features,
             float(speech.seconds.sum()),
-            language=corpus.language,
+            language=speech_of.language,
             decoding=Decoding(**{**base["decoding"], "batch": settings.batch}),
             repeats=settings.repeats,
             seconds=settings.seconds,

@@ -116,9 +116,7 @@ def grow(spec: Leaderboard) -> Tree:
     context = {
         "model": {"name": spec.model.name, "options": spec.model.options, "revision": model.revision},
         "corpus": {
-            "name": spec.corpus.name,
-            "options": spec.corpus.options,
-            "version": corpus.version,
+            **corpus.identity((spec.corpus.train, *spec.corpus.evaluate)),
             "language": corpus.language,
             "train": spec.corpus.train,
             "evaluate": dict(spec.corpus.evaluate),

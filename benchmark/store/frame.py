@@ -13,9 +13,9 @@
 | macs_first_token | encoder + cross-attention keys and values + one decoder token: a window up to its first word |
 | batch, rtfx, rtfx_lo, rtfx_hi, speedup, encoder_ms, device | timing record on one device; `speedup` is against dense |
 | trained_on, threads, commit, decoding | where and how it was computed |
-| <split>_hash, <split>_utterances | the data that was really used; a dash in a split's name becomes `_` |
+| <split>_hash, _utterances, _skipped | the data really used, and files left out; a dash in the name becomes `_` |
 | <split>_wer, _wer_lo, _wer_hi, _wer_delta, _wer_delta_lo, _wer_delta_hi | with a normaliser: see `store.scoring` |
-| <split>_cer..., <split>_empty, <split>_runaway, rank | the same; fractions, not per cent |
+| <split>_cer..., <split>_empty, _runaway, _unreferenced, rank | the same; fractions, not per cent |
 
 ``frame.attrs`` holds what is said once: normalizer, signature, metric, splits, device, devices, data, problems.
 """
@@ -107,7 +107,7 @@ def frame(
     splits = _splits(chosen)
     table = pd.DataFrame([_row(record) for record in chosen], columns=_columns(splits))
     table = table.astype({name: kind for name, (_, kind) in _FROM_RECORD.items() if kind != "str"})
-    table = table.astype({f"{column(split)}_utterances": "Int64" for split in splits})
+    table = table.astype({f"{column(split)}_{what}": "Int64" for split in splits for what in ("utterances", "skipped")})
     table["macs_first_token"] = table["macs_encoder"] + table["macs_cross_kv"] + table["macs_decoder_token"]
     found = [timing for folder in folders for timing in read_timings(folder)] if timings else []
     table, devices = _with_timings(table, found, device)
@@ -149,7 +149,7 @@ def _splits(chosen: list[Record]) -> list[str]:
 
 def _columns(splits: list[str]) -> list[str]:
     first = ["cell", "attempt", "error", "block", "label", "options", "setting", "recipe", *_FROM_RECORD]
-    return first + [f"{column(split)}_{what}" for split in splits for what in ("hash", "utterances")]
+    return first + [f"{column(split)}_{what}" for split in splits for what in ("hash", "utterances", "skipped")]
 
 
 def _row(record: Record) -> dict[str, Any]:
@@ -170,6 +170,7 @@ def _row(record: Record) -> dict[str, Any]:
     for split, about in (data.get("data") or {}).items():
         row[f"{column(split)}_hash"] = about.get("hash")
         row[f"{column(split)}_utterances"] = about.get("utterances")
+        row[f"{column(split)}_skipped"] = about.get("skipped")
     return row
 
 

@@ -2,7 +2,8 @@
 
 Everything comes from the transcripts on disk; a new normaliser needs no decoding. All numbers are fractions. With a
 split's name in front (``test_wer``): ``wer`` and ``cer`` with ``_lo``, ``_hi`` (95 % over utterances), ``_delta``,
-``_delta_lo``, ``_delta_hi`` (paired, this cell minus dense), ``empty`` and ``runaway`` (hypotheses, counted).
+``_delta_lo``, ``_delta_hi`` (paired, this cell minus dense); and counts: ``empty`` and ``runaway`` hypotheses, and
+``unreferenced`` utterances (without a reference word).
 ``rank`` is 1 + the number of cells of the same setting, recipe, block, kept fraction and seed whose paired difference
 to this one lies below zero as a whole.
 """
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from benchmark.api import Normalizer
 
 METRICS = ("wer", "cer")
+COUNTED = ("empty", "runaway", "unreferenced")
 RESAMPLES = 10_000
 _RACE = ["setting", "recipe", "block", "keep", "seed"]
 
@@ -73,6 +75,7 @@ def add_scores(table: pd.DataFrame, found: Mapping[str, Record], normalizer: Nor
                 columns[one.cell] |= {
                     f"{column(split)}_empty": one.empty_hypotheses,
                     f"{column(split)}_runaway": one.runaways,
+                    f"{column(split)}_unreferenced": int((one.main.lengths == 0).sum()),
                 }
             rates = _rates(scores)
             for name, one_metric in rates.items():
@@ -98,7 +101,7 @@ def _joined(table: pd.DataFrame, columns: Mapping[str, dict[str, Any]]) -> pd.Da
 
     names = [name for split in table.attrs["splits"] for name in score_columns(split)]
     scores = pd.DataFrame(list(columns.values()), index=table.index, columns=names)
-    counted = {name for name in names if name.endswith(("_empty", "_runaway"))}
+    counted = {name for name in names if name.endswith(tuple(f"_{what}" for what in COUNTED))}
     return pd.concat(
         [table, scores.astype({name: "Int64" if name in counted else "float64" for name in names})], axis=1
     )
@@ -109,7 +112,7 @@ def score_columns(split: str) -> list[str]:
     parts = ("", "_lo", "_hi", "_delta", "_delta_lo", "_delta_hi")
     return [
         *(f"{column(split)}_{metric}{part}" for metric in METRICS for part in parts),
-        *(f"{column(split)}_{what}" for what in ("empty", "runaway")),
+        *(f"{column(split)}_{what}" for what in COUNTED),
     ]
 
 

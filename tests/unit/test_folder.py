@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -256,3 +257,54 @@ def test_options_are_checked(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="limit = 0"):
         load(tmp_path, limit=0)
     assert benchmark.get("corpus", "folder", path=str(tmp_path), language="hi").language == "hi"
+
+
+# --- identity -----------------------------------------------------------------------------------------------------
+
+
+def identity(root: Path, *splits: str, **options: Any) -> dict[str, Any]:
+    return benchmark.get("corpus", "folder", path=str(root), language="hi", **options).identity(splits or ("test",))
+
+
+def test_the_identity_is_of_what_is_there_and_not_of_where(
+    three: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = identity(three)
+    assert before["name"] == "folder" and "path" not in before["options"]
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(three / "test", copy / "test")
+    assert identity(copy) == before
+    monkeypatch.chdir(copy.parent)
+    assert identity(Path("elsewhere")) == before
+    assert identity(copy, skip_corrupt=False) == before  # a default that was spelled out
+    metadata = copy / "test" / "metadata.csv"
+    metadata.write_text(metadata.read_text().replace("राम", "श्याम"))
+    changed = identity(copy)
+    assert changed["version"] != before["version"]
+    put(copy / "test", "a.wav", rate=8_000)
+    assert identity(copy)["version"] not in (before["version"], changed["version"])
+
+
+def test_the_identity_sees_the_splits_that_are_used(three: Path) -> None:
+    put(three / "train", "x.wav")
+    (three / "train" / "x.txt").write_text("राम")
+    both = identity(three, "train", "test")
+    assert both != identity(three) and both == identity(three, "test", "train")
+    put(three / "train", "y.wav")
+    (three / "train" / "y.txt").write_text("सीता")
+    assert identity(three, "train", "test") != both
+
+
+def test_audio_is_read_once_for_its_digest(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = identity(three)
+
+    def never(path: Path) -> str:
+        raise AssertionError(f"{path} was read again")
+
+    monkeypatch.setattr("benchmark.corpora._digests._digest", never)
+    assert identity(three) == before
+
+
+def test_any_folder_is_a_split(three: Path) -> None:
+    (three / "validation").mkdir()
+    assert benchmark.get("corpus", "folder", path=str(three), language="hi").splits == ("test", "validation")

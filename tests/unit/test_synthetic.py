@@ -346,3 +346,36 @@ def test_a_child_that_dies_takes_nothing_down() -> None:
 def test_importing_the_corpora_is_torch_free() -> None:
     code = "import sys, benchmark.corpora.synthetic, benchmark.corpora.folder; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_one_bad_word_list_takes_no_other_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmark.corpora import synthetic
+    from benchmark.errors import SpecError
+    from benchmark.registry import REGISTRY
+
+    made = synthetic._corpus
+
+    def broken(language: str) -> type:
+        if language == "de":
+            raise SpecError("words/de.yaml: a slot without words")
+        return made(language)
+
+    monkeypatch.setattr(REGISTRY, "failures", [])
+    registered: list[str] = []
+    monkeypatch.setattr(REGISTRY, "register", lambda kind, name: lambda plugin: registered.append(name))
+    monkeypatch.setattr(synthetic, "_corpus", broken)
+    synthetic._register_all()
+    assert {"synthetic-hi", "synthetic-tr"} <= set(registered) and "synthetic-de" not in registered
+    assert [failure.source for failure in REGISTRY.failures] == ["benchmark.corpora.synthetic (words/de.yaml)"]
+
+
+def test_a_folder_with_our_name_where_the_user_stands_is_not_taken_for_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmark.corpora._speech import Voice
+
+    (tmp_path / "benchmark").mkdir()
+    (tmp_path / "benchmark" / "__init__.py").write_text("raise ImportError('not this one')")
+    monkeypatch.chdir(tmp_path)
+    with Voice("hi"):
+        pass
