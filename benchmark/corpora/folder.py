@@ -155,7 +155,9 @@ class FolderCorpus(Corpus):
     def _folder(self, split: str) -> Path:
         root = self._root()
         if split not in _folders(root):
-            raise DataError(f"{root}: has no split {split!r}; there is: {', '.join(_folders(root)) or 'no folders at all'}")
+            raise DataError(
+                f"{root}: has no split {split!r}; there is: {', '.join(_folders(root)) or 'no folders at all'}"
+            )
         return root / split
 
 

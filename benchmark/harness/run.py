@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from filelock import Timeout
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmark.errors import PrunebenchError
+from benchmark.harness.progress import Bars
 from benchmark.harness.tree import Tree, grow
 from benchmark.harness.worker import Worker, claim
 from benchmark.registry import REGISTRY
@@ -76,7 +76,7 @@ def _begin(tree: Tree, folder: Path) -> None:
 
 def _work(tree: Tree, folder: Path, job: Path, workers: int | None, quiet: bool) -> None:
     count = _workers(tree, workers)
-    with _Bars(tree, folder, quiet) as bars:
+    with Bars(tree, folder, quiet) as bars:
         # Workers import their libraries while this process makes the data; then they are told to begin.
         processes = [_spawn(folder, job) for _ in range(count)]
         try:
@@ -109,7 +109,7 @@ def _work(tree: Tree, folder: Path, job: Path, workers: int | None, quiet: bool)
         )
 
 
-def _work_here(tree: Tree, folder: Path, job: Path, bars: _Bars) -> None:
+def _work_here(tree: Tree, folder: Path, job: Path, bars: Bars) -> None:
     import torch
 
     threads = torch.get_num_threads()
@@ -143,7 +143,7 @@ def _workers(tree: Tree, asked: int | None) -> int:
     return 1 if torch.cuda.is_available() else max(1, min(os.cpu_count() or 1, len(tree.cells)))
 
 
-def _prepare(tree: Tree, bars: _Bars) -> None:
+def _prepare(tree: Tree, bars: Bars) -> None:
     import torch
 
     from benchmark.harness.bench import Bench
@@ -196,55 +196,6 @@ def _listen(process: subprocess.Popen[str], event: Callable[[dict[str, Any]], No
     thread = threading.Thread(target=read, args=(process.stdout,), daemon=True)
     thread.start()
     return thread
-
-
-class _Bars:
-    """A bar over the cells, one over the training steps, and one for each unit that is under way."""
-
-    def __init__(self, tree: Tree, folder: Path, quiet: bool) -> None:
-        columns = (
-            TextColumn("{task.description:<34}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        self._progress = Progress(*columns, disable=quiet, transient=False)
-        self._tree, self._folder = tree, folder
-        self._labels = {path.cell.id: f"evaluate {path.cell.method.name} {path.cell.budget}" for path in tree.cells}
-        for name in tree.nodes:
-            methods = sorted({path.cell.method.name for path in tree.users[name]})
-            self._labels[name] = f"train {methods[0] if len(methods) == 1 else 'shared trunk'}"
-        self._units: dict[str, Any] = {}
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> _Bars:
-        self._progress.start()
-        done = sum(finished(self._folder, path.cell.id) is not None for path in self._tree.cells)
-        self._cells = self._progress.add_task("cells", total=len(self._tree.cells), completed=done)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def say(self, text: str) -> None:
-        """Change what the first bar says."""
-        self._progress.update(self._cells, description=text)
-
-    def event(self, event: dict[str, Any]) -> None:
-        """Show what a worker reports."""
-        with self._lock:
-            name = event.get("unit") or event.get("done") or event.get("failed") or ""
-            if "unit" in event:
-                if name not in self._units:
-                    label = self._labels.get(name, name)
-                    self._units[name] = self._progress.add_task(label, total=event["of"])
-                self._progress.update(self._units[name], completed=event["step"])
-                return
-            if name in self._units:
-                self._progress.remove_task(self._units.pop(name))
-            if name not in self._tree.nodes:
-                self._progress.advance(self._cells)
 
 
 def _tidy(tree: Tree, folder: Path) -> None:
