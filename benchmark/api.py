@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from benchmark.whisper.plan import Plan
-    from benchmark.whisper.structure import Structure
+    from benchmark.whisper.structure import Matrix, Structure
     from benchmark.whisper.view import View
 
 BudgetKind = Literal["none", "prunable_nominal", "prunable_stored", "params", "macs"]
@@ -78,12 +79,33 @@ class Budget(Frozen):
 # --- steps of a program -------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class OptimizerStep:
+    """The step that an optimiser has just made, as a proximal penalty must know it."""
+
+    lr: float
+    metric: Callable[[Matrix], torch.Tensor]
+    """Matrix to what its gradient was divided by (Adam: ``sqrt(v_hat) + eps``): positive, its shape, fp32."""
+
+
 class Penalty(Frozen):
-    """A differentiable regulariser that Fit adds to the cross-entropy, computed in fp32 on the master weights."""
+    """A regulariser of a Fit: a differentiable ``loss``, or a proximal step ``prox_`` after each optimiser step.
+
+    Both work in fp32 on the master weights.
+    """
+
+    @property
+    def proximal(self) -> bool:
+        """Whether ``prox_`` is called after each optimiser step, instead of adding ``loss`` to the cross-entropy."""
+        return False
 
     def loss(self, view: View) -> torch.Tensor:
         """Return the penalty as a scalar tensor that carries gradients to the prunable weights."""
         raise NotImplementedError(f"{type(self).__name__} defines no loss")  # an abstract method; Frozen is no ABC
+
+    def prox_(self, view: View, step: OptimizerStep) -> None:
+        """Move the prunable weights, in place, to the minimum of penalty plus distance in the optimiser's metric."""
+        raise NotImplementedError(f"{type(self).__name__} defines no proximal step")
 
 
 class Rule(Frozen):

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from benchmark.api import Budget, Method, MethodConfig, Step
 from benchmark.pruning.adaptive import WeightAdaptive
-from benchmark.pruning.penalties import SparseGroupLasso
+from benchmark.pruning.penalties import Solver, SparseGroupLasso
 from benchmark.registry import REGISTRY
 from methods._oneshot import one_shot
 
@@ -24,6 +24,9 @@ class SglAdaptiveConfig(MethodConfig):
     groups: Literal["auto", "column", "structural"] = Field(
         default="auto", description="auto: heads and neurons for a stored budget, else input columns"
     )
+    solver: Solver = Field(
+        default="subgradient", description="the penalty in the loss, or a proximal step after the optimiser's"
+    )
     size_weighted: bool = Field(default=True, description="weigh a group's norm by the square root of its size")
     alpha: float = Field(default=0.25, ge=0, description="weight threshold in spreads of its matrix")
     scale: Literal["std", "mad"] = Field(default="std", description="the spread: deviation, or the robust one")
@@ -37,7 +40,8 @@ class SglAdaptiveConfig(MethodConfig):
 class SglAdaptive(Method):
     """Sparse Group LASSO fine-tuning, then one weight-adaptive pruning in two passes (after arXiv 2510.12666).
 
-    The penalty is added to the loss of the first Fit, with separate strengths for encoder and decoder; then weights
+    The penalty holds in the first Fit (in its loss, or as a proximal step after the optimiser's, which makes exact
+    zeros), with separate strengths for encoder and decoder; then weights
     below `alpha` deviations of their matrix go, then whole groups that have little left. The paper's strengths,
     thresholds and the details of its two passes are not known to us: they are our choice, tunable by studies. So are
     the weight of a group's norm (`size_weighted`: the square root of its size, as in Simon et al. 2013; the paper's
@@ -62,6 +66,7 @@ class SglAdaptive(Method):
             group_dec=config.group_dec,
             groups=groups,
             size_weighted=config.size_weighted,
+            solver=config.solver,
         )
         rule = WeightAdaptive(
             budget=budget,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,8 @@ from torch.utils.data import Dataset
 from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from benchmark.api import Penalty
+from benchmark.api import OptimizerStep, Penalty
+from benchmark.errors import SpecError
 from benchmark.harness.seeds import derive
 from benchmark.specs import Training
 from benchmark.whisper.masking import Masker
@@ -85,7 +86,7 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
 
 
 class FitTrainer(Seq2SeqTrainer):
-    """Seq2SeqTrainer that adds the penalty to the loss.
+    """Seq2SeqTrainer that adds a differentiable penalty to the loss, once however many micro-batches or processes.
 
     Whisper's forward returns the mean over the micro-batch and does not look at ``num_items_in_batch``, although
     the Trainer believes so from its signature; without the two flags below, gradient accumulation would multiply
@@ -100,13 +101,15 @@ class FitTrainer(Seq2SeqTrainer):
         # One device a worker: with more, Trainer would multiply the batch, and the data would not be those of the step.
         self.args._n_gpu = min(1, self.args.n_gpu)
         self.penalty, self.view = penalty, view
+        if penalty is not None and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            raise SpecError("a penalty needs whole weights: FSDP and ZeRO-3 shard them, and a shard has no group norms")
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """Cross-entropy of the model, plus the penalty in fp32 on the master weights, outside autocast."""
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
-        if self.penalty is not None and self.view is not None:
+        if self.penalty is not None and self.view is not None and not self.penalty.proximal:
             with torch.autocast(device_type=loss.device.type, enabled=False):
                 loss = loss + self.penalty.loss(self.view)
         return (loss, outputs) if return_outputs else loss
@@ -114,14 +117,16 @@ class FitTrainer(Seq2SeqTrainer):
 
 @dataclass
 class FitCallback(TrainerCallback):
-    """After each optimiser step, put pruned weights back to exactly zero; report progress."""
+    """After each optimiser step: the proximal step, then pruned weights back to exactly zero; report progress."""
 
     masker: Masker | None
     progress: Progress | None
-    losses: list[float] = field(default_factory=list)
+    proximal: Callable[[], None] | None = None
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Re-apply the masks: momentum moves a weight even where its gradient is zero."""
+        """Take the proximal step and re-apply the masks: momentum moves a weight even where its gradient is zero."""
+        if self.proximal is not None:
+            self.proximal()
         if self.masker is not None:
             self.masker.apply_()
 
@@ -136,11 +141,21 @@ EPSILON = 1e-6
 """AdamW as Whisper was trained with (Radford et al. 2022, arXiv 2212.04356, table 17)."""
 
 
-def make_optimizer(model: Any, recipe: Training, state: dict[str, dict[str, torch.Tensor]] | None) -> torch.optim.AdamW:
-    """Return AdamW over the trainable parameters, its moments restored from ``state`` (by parameter name)."""
+def make_optimizer(
+    model: Any, recipe: Training, state: dict[str, dict[str, torch.Tensor]] | None, penalised: Set[str] = frozenset()
+) -> torch.optim.AdamW:
+    """Return AdamW over the trainable parameters, its moments restored from ``state`` (by parameter name).
+
+    ``penalised`` names what a penalty shrinks already: no weight decay there.
+    """
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    decayed = [parameter for name, parameter in named if name not in penalised]
+    spared = [parameter for name, parameter in named if name in penalised]
+    groups: list[dict[str, Any]] = [{"params": decayed}]
+    if spared:
+        groups.append({"params": spared, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(
-        [parameter for _, parameter in named],
+        groups,
         lr=recipe.learning_rate,
         betas=BETAS,
         eps=EPSILON,
@@ -151,6 +166,13 @@ def make_optimizer(model: Any, recipe: Training, state: dict[str, dict[str, torc
         if moments is not None:
             optimizer.state[parameter] = {key: value.clone() for key, value in moments.items()}
     return optimizer
+
+
+def adam_metric(adam: torch.optim.AdamW, parameter: torch.nn.Parameter) -> torch.Tensor:
+    """Return what Adam's last step divided by: ``sqrt(v / (1 - beta2 ** t)) + eps``, of the parameter's shape, fp32."""
+    state = adam.state[parameter]
+    corrected = state["exp_avg_sq"].float() / (1 - BETAS[1] ** float(state["step"]))
+    return corrected.sqrt_().add_(EPSILON)
 
 
 def optimizer_state(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, torch.Tensor]]:
@@ -200,6 +222,13 @@ def _arguments(recipe: Training, steps: int, seed: int, folder: str) -> Seq2SeqT
     )
 
 
+def _proximal_step(trainer: FitTrainer, adam: torch.optim.AdamW, penalty: Penalty, view: View) -> None:
+    if trainer.accelerator.optimizer_step_was_skipped:  # fp16 overflow: the weights did not move, nor may they now
+        return
+    lr = float(adam.param_groups[0]["lr"])
+    penalty.prox_(view, OptimizerStep(lr, lambda matrix: adam_metric(adam, view.parameter(matrix))))
+
+
 def fit(
     model: Any,
     material: Tokenised,
@@ -223,7 +252,8 @@ def fit(
         FloatingPointError: the loss or a weight is not finite.
     """
     began = time.perf_counter()
-    adam = make_optimizer(model, recipe, optimizer)
+    pulled = view.structure.matrices if penalty is not None and view is not None else ()
+    adam = make_optimizer(model, recipe, optimizer, {matrix.name for matrix in pulled})
     callback = FitCallback(masker, progress)
     with tempfile.TemporaryDirectory() as folder:
         trainer = FitTrainer(
@@ -236,6 +266,8 @@ def fit(
             penalty=penalty,
             view=view,
         )
+        if penalty is not None and view is not None and penalty.proximal:
+            callback.proximal = partial(_proximal_step, trainer, adam, penalty, view)
         for noisy in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(noisy)
         if masker is not None:

@@ -97,6 +97,7 @@ def train_by_hand(
         kept[matrix.name] = plan.mask(matrix).float().to(device())
         if matrix.bias and matrix.group in plan.kept:  # the bias of a removed head or neuron goes with it
             kept[matrix.bias] = Plan(plan.kept).mask(matrix)[:, 0].float().to(device())
+    pulled = {matrix.name for matrix in structure.matrices}
     zeros = {name: torch.zeros_like(parameter) for name, parameter in named.items()}
     first, second = ({n: moments[n][key] for n in named} if moments else {**zeros} for key in ("exp_avg", "exp_avg_sq"))
     count = int(next(iter(moments.values()))["step"]) if moments else 0
@@ -119,7 +120,8 @@ def train_by_hand(
                 first[name] = 0.9 * first[name] + 0.1 * gradient
                 second[name] = 0.98 * second[name] + 0.02 * gradient**2
                 mean, spread = first[name] / (1 - 0.9**count), (second[name] / (1 - 0.98**count)) ** 0.5
-                parameter *= 1 - speed * recipe.weight_decay
+                if not (pull and name in pulled):  # what a penalty shrinks is not shrunk twice
+                    parameter *= 1 - speed * recipe.weight_decay
                 parameter -= speed * mean / (spread + 1e-6)
                 parameter *= kept[name]
     return {n: {"step": torch.tensor(float(count)), "exp_avg": first[n], "exp_avg_sq": second[n]} for n in named}
