@@ -8,6 +8,7 @@ from pydantic import Field
 
 from benchmark.api import Budget, Method, MethodConfig, Step
 from benchmark.pruning.groups import KINDS, Kinds, L1Groups
+from benchmark.pruning.weights import Scope
 from benchmark.registry import REGISTRY
 from methods._oneshot import one_shot
 
@@ -16,11 +17,12 @@ class L1GroupConfig(MethodConfig):
     """Which parts may go."""
 
     groups: Kinds = Field(default=KINDS, description="kinds of groups that may go")
+    scope: Scope = Field(default="global", description="rank over the whole model, or within each layer")
 
 
 @REGISTRY.register("method", "l1_group")
 class L1Group(Method):
-    """Attention heads and FFN neurons with the smallest L1 norm go, ranked over the whole model within each kind.
+    """Attention heads and FFN neurons with the smallest L1 norm go, ranked within each kind.
 
     After Li et al. 2017 (arXiv 1608.08710), carried over from filters to heads and neurons. Every layer keeps at least
     one of each; the matrices get smaller.
@@ -31,5 +33,5 @@ class L1Group(Method):
 
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
         """Fit, prune once, fit."""
-        rule = L1Groups(budget=budget, groups=self.config.groups)
+        rule = L1Groups(budget=budget, groups=self.config.groups, scope=self.config.scope)
         yield from one_shot(rule, self.before(self.config.split, total_steps), total_steps)

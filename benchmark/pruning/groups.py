@@ -10,7 +10,7 @@ from pydantic import AfterValidator
 
 from benchmark.api import Rule
 from benchmark.errors import SpecError
-from benchmark.pruning.weights import asked
+from benchmark.pruning.weights import Scope, asked
 
 if TYPE_CHECKING:
     import torch
@@ -138,13 +138,14 @@ def _ranking(scores: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 class GroupRule(Rule):
-    """Keep the best heads and the best neurons, each kind ranked over the whole model.
+    """Keep the best heads and the best neurons, each kind ranked over the whole model, or within each layer.
 
     Both kinds are cut to the budget's fraction: the nearest whole number of heads first, then as many neurons as the
-    budget still has room for.
+    budget still has room for. With ``scope: layer`` every layer keeps that fraction of its own weights.
     """
 
     groups: Kinds = KINDS
+    scope: Scope = "global"
 
     def scores(self, view: View, group: Group) -> torch.Tensor:
         """Return one score per member, shape ``(group.count,)``; the highest stay."""
@@ -158,17 +159,28 @@ class GroupRule(Rule):
         """Rank, cut heads, fill up with neurons."""
         from benchmark.whisper.plan import Plan
 
-        keep, groups = asked(self.budget, type(self).__name__), view.structure.groups
-        room = keep * view.structure.prunable
-        room -= sum(group.weights * group.count for group in groups if group.kind not in self.groups)
+        keep, every = asked(self.budget, type(self).__name__), view.structure.groups
+        fixed = sum(group.weights * group.count for group in every if group.kind not in self.groups)
+        # What may go keeps this fraction, so that the whole keeps ``keep``; it is the same number where all may go.
+        fraction = (keep * view.structure.prunable - fixed) / (view.structure.prunable - fixed)
+        kept: dict[str, torch.Tensor] = {}
+        pools: dict[tuple[str, int] | None, list[Group]] = {}
+        for group in every:
+            pools.setdefault(None if self.scope == "global" else (group.stack, group.layer), []).append(group)
+        for pool in pools.values():
+            kept |= self._cut(view, pool, fraction)
+        return Plan(kept=kept)
+
+    def _cut(self, view: View, pool: list[Group], keep: float) -> dict[str, torch.Tensor]:
+        room = keep * sum(group.weights * group.count for group in pool if group.kind in self.groups)
         kept: dict[str, torch.Tensor] = {}
         for kind in self.groups:
-            ours = [group for group in groups if group.kind == kind]
+            ours = [group for group in pool if group.kind == kind]
             share = keep * sum(group.weights * group.count for group in ours)
             target = room if kind == self.groups[-1] else share
             kept |= keep_members(ours, [self._ranked(view, group) for group in ours], target)
             room -= sum(group.weights * len(kept[group.key]) for group in ours)
-        return Plan(kept=kept)
+        return kept
 
     def _ranked(self, view: View, group: Group) -> torch.Tensor:
         import torch

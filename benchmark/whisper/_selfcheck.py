@@ -52,7 +52,13 @@ def check_folder(model: WhisperForConditionalGeneration, folder: Path) -> None:
         }
         # Equal threads: the order of a sum, and so its last bits, depends on them.
         arguments = [str(folder.resolve()), scratch, str(torch.get_num_threads())]
-        command = [sys.executable, "-m", "benchmark.whisper._selfcheck", *arguments]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "benchmark.whisper._selfcheck",
+            *arguments,
+        ]  # -P: not where the user stands
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = (done.stdout.strip() or done.stderr.strip()).splitlines()

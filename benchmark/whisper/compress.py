@@ -22,21 +22,27 @@ def compress(
     """Return a new, physically smaller model with about ``keep`` of the prunable weights stored.
 
     ``method`` is the name of a method that needs no training to decide (``l1_group``, ``random_structured``), and
-    ``config`` its options. Nothing is trained; fine-tune the result as you would any Whisper. ``model`` is not changed.
+    ``config`` its options, e.g. ``groups=("head",), scope="layer"``. Where only some kinds of groups may go, ``keep``
+    is the fraction of their weights; the others stay whole. Nothing is trained; fine-tune the result as you would any
+    Whisper. ``model`` is not changed.
 
     Raises:
         SpecError: the model is no Whisper, or the method is unknown, wants training, or cannot meet a stored budget.
         BudgetMissedError: the method did not reach ``keep`` within the tolerance.
     """
     from benchmark.pruning.budgets import check_budget
+    from benchmark.pruning.groups import GroupRule
 
     structure = Structure.of(model)
     budget = Budget.parse({"kind": "prunable_stored", "keep": keep}, where="compress")
     rule = _single_rule(REGISTRY.get("method", method, **config), method, budget)
+    if isinstance(rule, GroupRule):
+        free = sum(group.weights * group.count for group in structure.groups if group.kind in rule.groups)
+        budget = budget.model_copy(update={"keep": 1 - (1 - keep) * free / structure.prunable})
+        rule = rule.model_copy(update={"budget": budget})
     plan = rule.decide(View(model, structure, Plan(), seed))
     plan.validate(structure)
-    removable = [structure.group(key).weights for key in plan.kept]
-    check_budget(plan, structure, budget, min(removable, default=1))
+    check_budget(plan, structure, budget, rule.smallest(structure))
     return shrink(model, plan)
 
 

@@ -19,7 +19,7 @@ from benchmark.store.records import Record
 from tests import fake_runs
 
 HEAVY = ("torch", "transformers", "pandas", "datasets", "optuna", "matplotlib", "scipy")
-VERBS = ("leaderboard", "run", "plan", "ls", "describe", "report", "merge", "profile", "doctor", "nano")
+VERBS = ("leaderboard", "run", "plan", "ls", "describe", "report", "merge", "profile", "compress", "doctor", "nano")
 
 
 @pytest.fixture
@@ -298,6 +298,41 @@ def test_merge_is_the_union(call, fake_run, tmp_path):
         "0 attempt(s) and 0 timing record(s) copied, 23 attempt(s)"
         in call("merge", fake_run, "--into", tmp_path / "both")[1]
     )
+
+
+# --- compress -----------------------------------------------------------------------------------------------------
+
+
+def test_compress_writes_a_model_that_opens(call, tmp_path):
+    import benchmark
+
+    code, out, err = call("compress", "nano-hi", "--method", "l1_group", "--keep", "0.5", "--to", tmp_path / "small")
+    assert (code, err) == (0, "")
+    assert "checked in a fresh process" in out
+    assert (tmp_path / "small" / "tokenizer.json").exists()
+    half = sum(p.numel() for p in benchmark.load(tmp_path / "small").parameters())
+    asked = ("--keep", "0.5", "-o", "groups=[ffn_neuron]", "-o", "scope=layer", "--to", tmp_path / "smaller")
+    assert call("compress", tmp_path / "small", "--method", "l1_group", *asked)[0] == 0
+    assert sum(p.numel() for p in benchmark.load(tmp_path / "smaller").parameters()) < half
+    assert (tmp_path / "smaller" / "tokenizer.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nano-hi", "--method", "sgl_adaptive", "--keep", "0.5"], "'sgl_adaptive' trains with a penalty"),
+        (["nano-hi", "--method", "imp", "--keep", "0.5"], "'imp' stores nothing less by itself"),
+        (["nano-hi", "--method", "l1_gruop", "--keep", "0.5"], "did you mean 'l1_group'"),
+        (["nano-hi", "--method", "l1_group", "--keep", "1.5"], "keep = 1.5"),
+        (["nano-hi", "--method", "l1_group", "--keep", "0.01"], "missed: reached"),
+        (["nano-hi", "--method", "l1_group", "--keep", "0.5", "-o", "scope"], "write name=value"),
+        (["nano-hi", "--method", "l1_group", "--keep", "0.5", "-o", "scope=world"], "scope = 'world'"),
+        (["./nowhere", "--method", "l1_group", "--keep", "0.5"], "nowhere: no such folder"),
+        (["nano-hu", "--method", "l1_group", "--keep", "0.5"], "did you mean 'nano-hi'"),
+    ],
+)
+def test_what_cannot_be_compressed_is_said(refused, arguments, said):
+    assert said in refused("compress", *arguments, "--to", "small")
 
 
 # --- doctor -------------------------------------------------------------------------------------------------------

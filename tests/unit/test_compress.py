@@ -23,6 +23,32 @@ def test_compress_gives_a_smaller_model_and_leaves_the_input_alone() -> None:
     assert result.generate(features(result)).shape[0] == 2
 
 
+def test_only_the_named_groups_go_and_keep_is_of_their_weights() -> None:
+    model = tiny_whisper()
+    whole, small = Structure.of(model), Structure.of(compress(model, "l1_group", keep=0.5, groups=("head",)))
+    assert (
+        sum(g.count for g in small.groups if g.kind == "head")
+        == sum(g.count for g in whole.groups if g.kind == "head") / 2
+    )
+    assert [g.count for g in small.groups if g.kind != "head"] == [g.count for g in whole.groups if g.kind != "head"]
+
+
+def test_every_layer_keeps_its_share_where_the_scope_is_a_layer() -> None:
+    model = tiny_whisper()
+    whole, small = Structure.of(model), Structure.of(compress(model, "l1_group", keep=0.5, scope="layer"))
+    for stack, layer in {(group.stack, group.layer) for group in whole.groups}:
+        for kind in ("head", "ffn_neuron"):
+            left, right = (
+                sum(g.count for g in one.groups if (g.stack, g.layer, g.kind) == (stack, layer, kind))
+                for one in (small, whole)
+            )
+            assert left == right / 2
+    by_hand = model.model.encoder.layers[0]
+    norms = by_hand.fc1.weight.abs().sum(dim=1) + by_hand.fc2.weight.abs().sum(dim=0)
+    cut = compress(model, "l1_group", keep=0.5, scope="layer", groups=("ffn_neuron",)).model.encoder.layers[0]
+    assert torch.equal(cut.fc1.weight, by_hand.fc1.weight[norms.topk(len(norms) // 2).indices.sort().values])
+
+
 def test_compress_says_why_a_method_will_not_do() -> None:
     model = tiny_whisper()
     with pytest.raises(SpecError, match="'magnitude' stores nothing less by itself"):
