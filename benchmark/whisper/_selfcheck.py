@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers.utils import logging
 
 from benchmark.errors import PrunebenchError, StoreError
 
@@ -81,7 +82,12 @@ def probe(model: WhisperForConditionalGeneration) -> dict[str, Tensor]:
         prompt[:, 0] = model.config.decoder_start_token_id
         logits = model(input_features=features, decoder_input_ids=prompt).logits
         new = max(1, min(_NEW, room - 8))  # the task's own prompt tokens need some of the room
-        tokens = model.generate(features, do_sample=False, num_beams=1, max_new_tokens=new)
+        loud = logging.get_verbosity()
+        logging.set_verbosity_error()  # it would warn of our limit beside the model's own
+        try:
+            tokens = model.generate(features, do_sample=False, num_beams=1, max_new_tokens=new)
+        finally:
+            logging.set_verbosity(loud)
     finally:
         for module, training in modes.items():
             module.training = training
