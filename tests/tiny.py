@@ -85,3 +85,25 @@ def random_plan(structure: Structure, seed: int, group_share: float = 0.6, weigh
         if draw.random() < weight_share:
             masks[matrix.name] = torch.from_numpy(draw.random(matrix.shape) < 0.7)
     return Plan(kept, masks)
+
+
+def coarse_plan(structure: Structure, seed: int, special: int = 4) -> Plan:
+    """Return a random plan of all kinds: ``random_plan``, layers, tokens (the first ``special`` stay) and columns."""
+    draw = np.random.default_rng([seed, 1])
+    kept, columns = {}, {}
+    for stack in structure.stacks:
+        size = int(draw.integers(1, stack.count + 1))
+        kept[stack.key] = torch.from_numpy(draw.permutation(stack.count)[:size].copy())
+    assert structure.tokens is not None
+    drawn = special + draw.permutation(structure.tokens.count - special)[: structure.tokens.count // 2]
+    kept[structure.tokens.key] = torch.from_numpy(np.concatenate([np.arange(special), drawn]))
+    fine = random_plan(structure, seed)
+    for matrix in structure.matrices:
+        if draw.random() < 0.4:
+            alive = (
+                fine.mask(matrix).any(dim=0).nonzero().flatten().numpy() if matrix.axis else np.arange(matrix.shape[1])
+            )
+            if len(alive):
+                size = int(draw.integers(1, len(alive) + 1))
+                columns[matrix.name] = torch.from_numpy(draw.permutation(alive)[:size].copy())
+    return fine.then(Plan(kept, columns=columns))

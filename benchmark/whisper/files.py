@@ -132,7 +132,7 @@ def _check_shape(shape: Any, where: Path) -> None:
         raise DataError(
             f"{where}: kept_shape of format {known}, this prunebench reads up to {SHAPE_FORMAT}; update prunebench"
         )
-    for part in ("heads", "ffn"):
+    for part in ("heads", "ffn", "columns", "ranks")[: 2 * known]:  # format 2 added the last two
         counts = shape.get(part)
         wrong = counts if not isinstance(counts, dict) else [v for v in counts.values() if type(v) is not int or v < 1]
         if not isinstance(counts, dict) or wrong:

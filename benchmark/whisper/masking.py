@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 
 class Masker:
-    """Zeroes what a plan prunes: weights by either way of pruning, and the biases of removed heads and neurons.
+    """Zeroes what a plan prunes: weights, and the biases of removed heads, neurons and layers.
 
-    With those biases at zero too, the masked model computes exactly what the shrunk one does. The masks are prepared
-    once, on the devices of the parameters. An optimiser with momentum or weight decay moves a weight whose gradient is
+    With those biases at zero too, the masked model computes what the shrunk one does: a layer whose output projections
+    and their biases are zero adds nothing. Tokens stay where they are: their logits are of no use.
+
+    The masks are prepared once, on the devices of the parameters. An optimiser with momentum or weight decay moves a weight whose gradient is
     zero, so call ``apply_`` after every step; the hooks keep pruned entries out of gradient norms and moments.
     """
 
@@ -29,11 +31,14 @@ class Masker:
         self._handles: list[RemovableHandle] = []
         self._pruned: list[tuple[nn.Parameter, Tensor]] = []
         for matrix in structure.matrices:
-            if matrix.name not in plan.masks and matrix.group not in plan.kept:
-                continue
-            parameter = model.get_parameter(matrix.name)
-            self._pruned.append((parameter, plan.mask(matrix).logical_not_().to(parameter.device)))
-            if matrix.bias is not None and matrix.group in plan.kept:
+            gone = not plan.has(matrix)
+            if gone or matrix.name in plan.masks or matrix.group in plan.kept or matrix.name in plan.columns:
+                parameter = model.get_parameter(matrix.name)
+                self._pruned.append((parameter, plan.mask(matrix).logical_not_().to(parameter.device)))
+            bias = getattr(model.get_submodule(matrix.module), "bias", None)
+            if gone and bias is not None:
+                self._pruned.append((bias, torch.ones_like(bias, dtype=torch.bool)))
+            elif matrix.bias is not None and matrix.group in plan.kept:
                 bias = model.get_parameter(matrix.bias)
                 removed = torch.ones(matrix.shape[0] // matrix.width, dtype=torch.bool)
                 removed[plan.kept[matrix.group]] = False

@@ -1,18 +1,43 @@
-"""Whisper whose attentions may differ in heads and whose feed-forward layers may differ in width.
+"""Whisper whose attentions may differ in heads, whose layers may differ in width, and whose matrices may be compact.
 
 This file travels with every pruned model that is saved, so it leans on torch and transformers alone. The config's
-``kept_shape`` holds what is left: ``{"format": 1, "heads": {attention: heads}, "ffn": {layer.ffn: neurons}}``; all its
-other fields describe the model before pruning (the dimension of a head follows from them, and does not change).
+``kept_shape`` holds what is left: ``{"format": 1, "heads": {attention: heads}, "ffn": {layer.ffn: neurons}}``, and with
+format 2 also ``"columns": {linear: live inputs}`` and ``"ranks": {linear: rank}``; all other fields of the config
+describe the model before pruning (the dimension of a head follows from them, and does not change). Removed layers and
+tokens need nothing of this: their numbers stand in the config as in every Whisper.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-SHAPE_FORMAT = 1
+SHAPE_FORMAT = 2
+
+
+class CompactLinear(nn.Module):
+    """A Linear layer that reads some of its inputs: ``linear(x[..., columns])``; the other columns were zero."""
+
+    columns: torch.Tensor
+
+    def __init__(self, columns: torch.Tensor, out_features: int, bias: bool) -> None:
+        super().__init__()
+        self.register_buffer("columns", columns)
+        self.linear = nn.Linear(len(columns), out_features, bias=bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``(..., in)`` to ``(..., out)``."""
+        return self.linear(x.index_select(-1, self.columns))
+
+
+class LowRankLinear(nn.Sequential):
+    """A Linear layer stored as two factors: first down to the rank, without bias, then up to the outputs."""
+
+    def __init__(self, in_features: int, rank: int, out_features: int, bias: bool) -> None:
+        super().__init__(nn.Linear(in_features, rank, bias=False), nn.Linear(rank, out_features, bias=bias))
 
 
 class PrunedWhisperForConditionalGeneration(WhisperForConditionalGeneration):
@@ -31,6 +56,14 @@ class PrunedWhisperForConditionalGeneration(WhisperForConditionalGeneration):
             _resize_attention(self.get_submodule(name), heads)
         for name, neurons in shape["ffn"].items():
             _resize_feed_forward(self.get_submodule(name.removesuffix(".ffn")), neurons)
+        for name, rank in shape.get("ranks", {}).items():
+            old: Any = self.get_submodule(name)
+            self.set_submodule(name, LowRankLinear(old.in_features, rank, old.out_features, old.bias is not None))
+        for name, live in shape.get("columns", {}).items():
+            old = self.get_submodule(name)
+            # Which columns they are is read with the weights; the buffer only needs its size here.
+            columns = torch.zeros(live, dtype=torch.long)
+            self.set_submodule(name, CompactLinear(columns, old.out_features, old.bias is not None))
         self.post_init()  # once more, for the layers that are new
 
 

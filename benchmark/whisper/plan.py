@@ -1,6 +1,7 @@
 """A plan: what is left of a model, as kept members per structural group and a bit mask per matrix.
 
-All indices are those of the dense model, so plans compose by intersection, in any order.
+All indices are those of the dense model, so plans compose by intersection, in any order. What lies in a removed layer
+is not said twice: a plan forgets it.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +25,11 @@ from torch import Tensor
 from benchmark.errors import SpecError, StoreError
 from benchmark.whisper.structure import Matrix, Structure
 
-FORMAT = 1
+FORMAT = 2
+"""2 added columns, ranks and quantisation; a plan without them is written as 1, which every version reads."""
 _KIND = "prunebench-plan"
+_IN_LAYER = re.compile(r"(model\.(?:encoder|decoder)\.layers)\.(\d+)\.")
+QUANTISED = ("int8",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,20 +40,34 @@ class Plan:
     """
 
     kept: Mapping[str, Tensor] = field(default_factory=dict)
-    """Group key to int64 indices of the members kept, shape ``(members,)``; an absent group keeps all."""
+    """Group key (heads, neurons, layers, tokens) to int64 indices of the members kept, shape ``(members,)``; an absent
+    group keeps all."""
     masks: Mapping[str, Tensor] = field(default_factory=dict)
     """Matrix name to a bool mask of the matrix's dense shape, True where kept; an absent matrix keeps all."""
+    columns: Mapping[str, Tensor] = field(default_factory=dict)
+    """Matrix name to int64 indices of the input columns that a compact Linear gathers; the others are gone."""
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    """Matrix name to the rank at which its (already rewritten) weights are stored, as two factors."""
+    quantised: str | None = None
+    """How the Linear layers are stored and executed, if not in floating point: ``int8`` (dynamic)."""
 
     def __post_init__(self) -> None:
         kept = {key: _indices(key, value) for key, value in self.kept.items()}
         masks = {name: _bits(name, value) for name, value in self.masks.items()}
-        object.__setattr__(self, "kept", kept)
-        object.__setattr__(self, "masks", {name: mask for name, mask in masks.items() if not mask.all()})
+        columns = {name: _indices(name, value) for name, value in self.columns.items()}
+        if self.quantised not in (None, *QUANTISED):
+            raise SpecError(f"plan: quantised = {self.quantised!r}; known: {', '.join(QUANTISED)}")
+        stays = _outside_removed_layers({key: value for key, value in kept.items() if key.endswith(".layers")})
+        set_ = object.__setattr__
+        set_(self, "kept", {key: value for key, value in kept.items() if stays(key)})
+        set_(self, "masks", {name: mask for name, mask in masks.items() if stays(name) and not mask.all()})
+        set_(self, "columns", {name: value for name, value in columns.items() if stays(name)})
+        set_(self, "ranks", {name: int(rank) for name, rank in self.ranks.items() if stays(name)})
 
     # --- composition ------------------------------------------------------------------------------------------------
 
     def then(self, later: Plan) -> Plan:
-        """Return the plan that keeps what both keep.
+        """Return the plan that keeps what both keep; ranks and quantisation are the later one's where both have them.
 
         Raises:
             SpecError: the two hold masks of different shapes for one matrix.
@@ -63,7 +82,11 @@ class Plan:
                     f"plans of different models: {name} is {_shape(masks[name])} in one and {_shape(mask)} in the other"
                 )
             masks[name] = masks[name] & mask if name in masks else mask
-        return Plan(kept, masks)
+        columns = dict(self.columns)
+        for name, indices in later.columns.items():
+            columns[name] = columns[name][torch.isin(columns[name], indices)] if name in columns else indices
+        ranks = {**self.ranks, **later.ranks}
+        return Plan(kept, masks, columns, ranks, later.quantised or self.quantised)
 
     def canonical(self, structure: Structure) -> Plan:
         """Return an equal-meaning plan in its one form: no full kept lists, no mask bits inside removed members.
@@ -75,27 +98,37 @@ class Plan:
         for name, mask in self.masks.items():
             matrix = structure.matrix(name)
             masks[name] = mask | ~_alive(matrix, kept[matrix.group]) if matrix.group in kept else mask
-        return Plan(kept, masks)
+        columns = {n: value for n, value in self.columns.items() if len(value) < structure.matrix(n).shape[1]}
+        return Plan(kept, masks, columns, self.ranks, self.quantised)
 
     # --- what it says about one matrix, and about the whole ---------------------------------------------------------
 
+    def has(self, matrix: Matrix) -> bool:
+        """Whether the matrix lies in a layer that is kept."""
+        layers = self.kept.get(matrix.layers)
+        return layers is None or bool((layers == matrix.layer).any())
+
     def mask(self, matrix: Matrix) -> Tensor:
-        """Return a fresh bool mask of the matrix's dense shape, True where neither way of pruning removes a weight."""
+        """Return a fresh bool mask of the matrix's dense shape, True where no way of pruning removes a weight."""
+        if not self.has(matrix):
+            return torch.zeros(matrix.shape, dtype=torch.bool)
         mask = self.masks.get(matrix.name)
         mask = torch.ones(matrix.shape, dtype=torch.bool) if mask is None else mask.clone()
         if matrix.group in self.kept:
             mask &= _alive(matrix, self.kept[matrix.group])
+        if matrix.name in self.columns:
+            mask &= torch.isin(torch.arange(matrix.shape[1]), self.columns[matrix.name])[None, :]
         return mask
 
     def nonzero(self, structure: Structure) -> int:
-        """Return the prunable weights that are kept, counting every removal."""
+        """Return the prunable weights that are kept, counting every removal (of a factorised matrix, its factors)."""
         return sum(
             int(self.mask(matrix).count_nonzero()) if matrix.name in self.masks else self._stored(matrix)
             for matrix in structure.matrices
         )
 
     def stored(self, structure: Structure) -> int:
-        """Return the prunable weights that are saved after surgery: only whole members count as removed."""
+        """Return the prunable weights that are saved after surgery: zeros inside what is kept count as stored."""
         return sum(self._stored(matrix) for matrix in structure.matrices)
 
     def density(self, structure: Structure) -> float:
@@ -107,9 +140,28 @@ class Plan:
         return self.stored(structure) / structure.prunable
 
     def _stored(self, matrix: Matrix) -> int:
-        if matrix.group not in self.kept:
-            return matrix.size
-        return len(self.kept[matrix.group]) * matrix.width * matrix.shape[1 - matrix.axis]
+        rows, columns = self.shape(matrix)
+        rank = self.ranks.get(matrix.name)
+        return rows * columns if rank is None else rank * (rows + columns)
+
+    def shape(self, matrix: Matrix) -> tuple[int, int]:
+        """Return the shape that the matrix has after surgery, ``(out, in)``; ``(0, 0)`` in a removed layer."""
+        if not self.has(matrix):
+            return 0, 0
+        rows, columns = matrix.shape
+        if matrix.group in self.kept:
+            members = len(self.kept[matrix.group]) * matrix.width
+            rows, columns = (members, columns) if matrix.axis == 0 else (rows, members)
+        if matrix.name in self.columns:
+            columns = len(self.live_columns(matrix))
+        return rows, columns
+
+    def live_columns(self, matrix: Matrix) -> Tensor:
+        """Return the dense indices of the columns that a compact Linear multiplies: gathered, and of a kept member."""
+        live = self.columns[matrix.name]
+        if matrix.axis == 1 and matrix.group in self.kept:
+            return live[_alive(matrix, self.kept[matrix.group]).flatten()[live]]
+        return live
 
     def validate(self, structure: Structure) -> None:
         """Check that this is a plan of that model and leaves at least one member in every group.
@@ -129,6 +181,17 @@ class Plan:
             if tuple(mask.shape) != matrix.shape:
                 shape = "x".join(map(str, matrix.shape))
                 raise SpecError(f"plan of another model: {name} is {shape} here and {_shape(mask)} in the plan")
+        for name, live in self.columns.items():
+            width = structure.matrix(name).shape[1]
+            if len(live) == 0 or int(live[0]) < 0 or int(live[-1]) >= width:
+                raise SpecError(f"plan of another model: live columns of {name} are not some of 0 to {width - 1}")
+            if len(self.live_columns(structure.matrix(name))) == 0:
+                raise SpecError(f"plan removes all columns of {name}; keep at least one")
+        for name, rank in self.ranks.items():
+            if not 0 < rank <= min(structure.matrix(name).shape):
+                raise SpecError(f"plan: rank {rank} of {name} is not one of 1 to {min(structure.matrix(name).shape)}")
+            if name in self.masks or name in self.columns:
+                raise SpecError(f"plan: {name} is stored as two factors, which hold no single pruned weight or column")
 
     # --- identity ---------------------------------------------------------------------------------------------------
 
@@ -154,6 +217,14 @@ class Plan:
             yield name.encode()
             yield _shape(self.masks[name]).encode()
             yield np.packbits(self.masks[name].numpy()).tobytes()
+        for name in sorted(self.columns):
+            yield b"columns"
+            yield name.encode()
+            yield self.columns[name].numpy().astype("<i8").tobytes()
+        for name in sorted(self.ranks):
+            yield f"rank {name} {self.ranks[name]}".encode()
+        if self.quantised:
+            yield f"quantised {self.quantised}".encode()
 
     def __eq__(self, other: object) -> bool:
         return self.digest() == other.digest() if isinstance(other, Plan) else NotImplemented
@@ -173,7 +244,11 @@ class Plan:
         for name, mask in self.masks.items():
             tensors[f"mask:{name}"] = torch.from_numpy(np.packbits(mask.numpy()))
         shapes = {name: list(mask.shape) for name, mask in sorted(self.masks.items())}
-        metadata = {"kind": _KIND, "format": str(FORMAT), "shapes": json.dumps(shapes), "digest": self.digest()}
+        metadata = {"kind": _KIND, "format": "1", "shapes": json.dumps(shapes), "digest": self.digest()}
+        if self.columns or self.ranks or self.quantised:
+            tensors |= {f"columns:{name}": value for name, value in self.columns.items()}
+            more = {"ranks": json.dumps(dict(sorted(self.ranks.items()))), "quantised": self.quantised or ""}
+            metadata |= {"format": str(FORMAT), **more}
         write_tensors(Path(path), tensors, metadata)
 
     @classmethod
@@ -196,7 +271,9 @@ class Plan:
                 tensors = {name: file.get_tensor(name) for name in stored}
             kept = {name[5:]: tensor for name, tensor in tensors.items() if name.startswith("kept:")}
             masks = {name: _unpack(tensors[f"mask:{name}"], shape) for name, shape in shapes.items()}
-            plan = cls(kept, masks)
+            columns = {name[8:]: tensor for name, tensor in tensors.items() if name.startswith("columns:")}
+            ranks = json.loads(metadata.get("ranks", "{}"))
+            plan = cls(kept, masks, columns, ranks, metadata.get("quantised") or None)
         except FileNotFoundError:
             raise StoreError(f"{path}: no such plan; run the cell again to make it") from None
         except (OSError, SafetensorError, KeyError, ValueError, SpecError) as error:
@@ -230,6 +307,17 @@ def _alive(matrix: Matrix, kept: Tensor) -> Tensor:
     members[kept] = True
     entries = members.repeat_interleave(matrix.width)
     return entries[:, None] if matrix.axis == 0 else entries[None, :]
+
+
+def _outside_removed_layers(layers: Mapping[str, Tensor]) -> Callable[[str], bool]:
+    """Return a test of names: does what is named so lie in a layer that is kept (or in none)?"""
+    kept = {key: set(value.tolist()) for key, value in layers.items()}
+
+    def stays(name: str) -> bool:
+        found = _IN_LAYER.match(name)
+        return found is None or found[1] not in kept or int(found[2]) in kept[found[1]]
+
+    return stays
 
 
 def _indices(key: str, value: Tensor) -> Tensor:

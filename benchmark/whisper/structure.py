@@ -1,7 +1,9 @@
 """Whisper as prunable structure: which matrices may be pruned, and which of their entries stand or fall together.
 
 A group's member is an attention head (rows of q, k and v, columns of out) or an FFN neuron (a row of fc1, a column of
-fc2). Embeddings, convolutions, norms and positions are not prunable: they carry the residual width.
+fc2). Two coarser kinds hold no matrix by themselves: the layers of a stack, and the tokens of the vocabulary (rows of
+the tied embedding, which is not prunable but may be trimmed). Convolutions, norms and positions carry the residual
+width and stay.
 """
 
 from __future__ import annotations
@@ -19,12 +21,14 @@ if TYPE_CHECKING:
 Stack = Literal["encoder", "decoder"]
 Block = Literal["self_attn", "encoder_attn", "ffn"]
 MatrixKind = Literal["q", "k", "v", "out", "fc1", "fc2"]
-GroupKind = Literal["head", "ffn_neuron"]
+GroupKind = Literal["head", "ffn_neuron", "layer", "token"]
 
 _STACKS: tuple[Stack, ...] = ("encoder", "decoder")
 _ATTENTIONS: dict[Stack, tuple[Block, ...]] = {"encoder": ("self_attn",), "decoder": ("self_attn", "encoder_attn")}
 _ATTENTION_KINDS: tuple[MatrixKind, ...] = ("q", "k", "v", "out")
 _FFN_KINDS: tuple[MatrixKind, ...] = ("fc1", "fc2")
+TOKENS = "model.decoder.embed_tokens"
+"""Key of the vocabulary; the layers of a stack have the key ``model.encoder.layers`` or ``model.decoder.layers``."""
 _LAST_OF_A_PAIR = frozenset({"out", "fc2"})  # their *columns* read what the group's members produce
 
 
@@ -52,10 +56,20 @@ class Matrix:
         """Number of weights."""
         return self.shape[0] * self.shape[1]
 
+    @property
+    def layers(self) -> str:
+        """Key of the stack of layers it lies in."""
+        return f"model.{self.stack}.layers"
+
+    @property
+    def module(self) -> str:
+        """Name of the Linear module."""
+        return self.name.removesuffix(".weight")
+
 
 @dataclass(frozen=True)
 class Group:
-    """Heads of one attention, or neurons of one FFN."""
+    """Heads of one attention, neurons of one FFN, layers of one stack, or the tokens of the vocabulary."""
 
     key: str
     kind: GroupKind
@@ -64,7 +78,7 @@ class Group:
     count: int
     width: int
     weights: int
-    """Prunable weights of one member over all its matrices."""
+    """Prunable weights of one member over all its matrices (a token has none)."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +87,19 @@ class Structure:
 
     matrices: tuple[Matrix, ...]
     groups: tuple[Group, ...]
+    """Heads and neurons: the groups that matrices run through."""
+    stacks: tuple[Group, ...] = ()
+    """The layers of the encoder, and those of the decoder."""
+    tokens: Group | None = None
+    """The vocabulary."""
 
     @classmethod
     def of(cls, model: nn.Module) -> Structure:
         """Read the structure off a ``WhisperForConditionalGeneration``: dense, or already shrunk unevenly.
 
         Raises:
-            SpecError: the model is not a Whisper with a language-model head.
+            SpecError: the model is not a Whisper with a language-model head, or was made of other modules than plain
+                Linear layers already (factorised, gathering, quantised).
         """
         from transformers import WhisperForConditionalGeneration
 
@@ -101,7 +121,9 @@ class Structure:
             found = [_matrix(module, key, kind, kind, stack, layer, "ffn", 1) for kind in _FFN_KINDS]
             groups.append(_group(key, "ffn_neuron", found))
             matrices += found
-        return cls(tuple(matrices), tuple(groups))
+        stacks = tuple(_stack(model, stack, matrices) for stack in _STACKS)
+        vocabulary = Group(TOKENS, "token", "decoder", 0, model.config.vocab_size, 1, 0)
+        return cls(tuple(matrices), tuple(groups), stacks, vocabulary)
 
     @cached_property
     def prunable(self) -> int:
@@ -143,11 +165,13 @@ class Structure:
 
     @cached_property
     def _by_key(self) -> dict[str, Group]:
-        return {group.key: group for group in self.groups}
+        coarse = (*self.stacks, self.tokens) if self.tokens else self.stacks
+        return {group.key: group for group in (*self.groups, *coarse)}
 
     @cached_property
     def _members(self) -> dict[str, tuple[Matrix, ...]]:
-        return {g.key: tuple(matrix for matrix in self.matrices if matrix.group == g.key) for g in self.groups}
+        found = {g.key: tuple(matrix for matrix in self.matrices if matrix.group == g.key) for g in self.groups}
+        return found | {g.key: tuple(m for m in self.matrices if m.layers == g.key) for g in self.stacks}
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[Stack, int, str, nn.Module]]:
@@ -159,7 +183,15 @@ def _layers(model: nn.Module) -> Iterator[tuple[Stack, int, str, nn.Module]]:
 def _matrix(
     parent: nn.Module, key: str, kind: MatrixKind, child: str, stack: Stack, layer: int, block: Block, width: int
 ) -> Matrix:
-    weight = parent.get_submodule(child).get_parameter("weight")
+    from torch import nn
+
+    linear = parent.get_submodule(child)
+    if not isinstance(linear, nn.Linear):
+        raise SpecError(
+            f"{key.removesuffix('.ffn')}.{child} is a {type(linear).__name__} and no plain Linear layer any more; "
+            "prune the model before its layers are factorised, made compact or quantised"
+        )
+    weight = linear.weight
     axis: Literal[0, 1] = 1 if kind in _LAST_OF_A_PAIR else 0
     # fc1 and fc2 hang directly on the layer; "ffn" is a name of ours, not a module.
     prefix = f"{key.removesuffix('.ffn')}.{child}"
@@ -174,6 +206,12 @@ def _group(key: str, kind: GroupKind, matrices: list[Matrix]) -> Group:
     first = matrices[0]
     count = first.shape[first.axis] // first.width
     return Group(key, kind, first.stack, first.layer, count, first.width, sum(m.size for m in matrices) // count)
+
+
+def _stack(model: nn.Module, stack: Stack, matrices: list[Matrix]) -> Group:
+    count = len(model.get_submodule(f"model.{stack}.layers"))  # type: ignore[arg-type]
+    weights = sum(matrix.size for matrix in matrices if matrix.stack == stack)
+    return Group(f"model.{stack}.layers", "layer", stack, 0, count, 1, weights // count)
 
 
 def _hint(name: str, known: list[str]) -> str:

@@ -190,8 +190,8 @@ def test_broken_folders(pruned: WhisperForConditionalGeneration, tmp_path: Path)
     (folder / "generation_config.json").unlink()
     refused(folder, "generation_config.json: missing")
     folder = fresh("kinds")
-    edit(folder / "config.json", kept_shape={"format": 2})
-    refused(folder, "format 2", "update prunebench")
+    edit(folder / "config.json", kept_shape={"format": 3})
+    refused(folder, "format 3", "update prunebench")
     (folder / "checksums.json").unlink()
     shape = json.loads((fresh("whole") / "config.json").read_text())["kept_shape"]
     for wrong in ({"format": "x"}, {**shape, "heads": 3}, {**shape, "ffn": {"model.encoder.layers.0.ffn": 0}}):

@@ -165,9 +165,9 @@ def test_load_refuses_what_it_cannot_trust(tmp_path: Path) -> None:
         Plan.load(path)
     plan.save(path)
     with safe_open(path, "pt") as file:
-        metadata = {**file.metadata(), "format": "2"}
+        metadata = {**file.metadata(), "format": "3"}
         tensors = {name: file.get_tensor(name) for name in list(file.keys())}
     save_file(tensors, path, metadata=metadata)
-    with pytest.raises(StoreError, match=r"plan of format 2.*update prunebench") as caught:
+    with pytest.raises(StoreError, match=r"plan of format 3.*update prunebench") as caught:
         Plan.load(path)
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)

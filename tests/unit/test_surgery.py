@@ -173,8 +173,8 @@ def test_pruned_class_needs_its_shape() -> None:
     config = tiny_whisper().config
     with pytest.raises(ValueError, match="kept_shape is missing"):
         PrunedWhisperForConditionalGeneration(config)
-    config.kept_shape = {"format": 2, "heads": {}, "ffn": {}}
-    with pytest.raises(ValueError, match="format 2"):
+    config.kept_shape = {"format": 3, "heads": {}, "ffn": {}}
+    with pytest.raises(ValueError, match="format 3"):
         PrunedWhisperForConditionalGeneration(config)
 
 

@@ -1,0 +1,131 @@
+"""Trimming the vocabulary: which token ids move where, in configs and in the tokenizer.
+
+Kept tokens keep their order, so that the time stamps, which Whisper takes for a contiguous range at the end, stay one.
+A byte-level BPE stays sound when the parts of each kept token's merge are kept too: merges apply in the old order, and
+a word whose tokens are all kept is cut as before (checked in the tests; the checklist of what has to move is in
+``KeepTokens``' card).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.errors import SpecError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_SINGLE = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id", "prev_sot_token_id")
+_TIMESTAMPS = ("no_timestamps_token_id",)
+_LISTS = ("suppress_tokens", "begin_suppress_tokens")
+_TABLES = ("lang_to_id", "task_to_id")
+
+
+def remap_ids(config: Any, kept: Tensor) -> None:
+    """Rewrite, in place, all token ids of a model or generation config for a vocabulary of ``kept`` (sorted ids).
+
+    Suppressed tokens, languages and tasks that are gone leave their lists.
+
+    Raises:
+        SpecError: a special token that the model cannot do without is not kept.
+    """
+    new = {int(old): index for index, old in enumerate(kept.tolist())}
+    for name in (*_SINGLE, *_TIMESTAMPS):
+        value = getattr(config, name, None)
+        if value is not None:
+            values = value if isinstance(value, list) else [value]
+            gone = [old for old in values if old not in new]
+            if gone:
+                raise SpecError(f"plan removes token {gone[0]}, the model's {name}; special tokens must be kept")
+            setattr(config, name, [new[old] for old in values] if isinstance(value, list) else new[value])
+    for name in _LISTS:
+        value = getattr(config, name, None)
+        if value is not None:
+            setattr(config, name, [new[old] for old in value if old in new])
+    for name in _TABLES:
+        table = getattr(config, name, None)
+        if table is not None:
+            setattr(config, name, {key: new[old] for key, old in table.items() if old in new})
+    forced = getattr(config, "forced_decoder_ids", None)
+    if forced is not None:
+        pairs = [[position, None if old is None else new.get(old)] for position, old in forced]
+        config.forced_decoder_ids = [
+            pair for pair, (_, old) in zip(pairs, forced, strict=True) if old is None or pair[1]
+        ]
+
+
+def trim_processor(processor: Any, kept: Tensor) -> Any:
+    """Return a WhisperProcessor for a vocabulary of ``kept`` (sorted ids of the old one); ``processor`` is not changed.
+
+    Rewrites vocabulary, merges, added tokens and post-processor of the fast tokenizer, and opens the result anew.
+
+    Raises:
+        SpecError: the tokenizer is not a fast byte-level BPE, or a kept token's parts are not kept.
+    """
+    from transformers import WhisperProcessor
+
+    new = {int(old): index for index, old in enumerate(kept.tolist())}
+    with tempfile.TemporaryDirectory() as folder:
+        processor.save_pretrained(folder)
+        path = Path(folder) / "tokenizer.json"
+        if not path.is_file():
+            raise SpecError(
+                f"{type(processor.tokenizer).__name__} has no tokenizer.json; a vocabulary cannot be trimmed"
+            )
+        path.write_text(json.dumps(_trimmed(json.loads(path.read_text()), new), ensure_ascii=False))
+        settings = Path(folder) / "tokenizer_config.json"
+        told = json.loads(settings.read_text())
+        if "added_tokens_decoder" in told:
+            added = told["added_tokens_decoder"]
+            told["added_tokens_decoder"] = {str(new[int(old)]): said for old, said in added.items() if int(old) in new}
+        settings.write_text(json.dumps(told, ensure_ascii=False))
+        for stale in ("vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json"):
+            (Path(folder) / stale).unlink(missing_ok=True)
+        result = WhisperProcessor.from_pretrained(folder, local_files_only=True)
+    # The language is a state of the tokenizer object, which its files do not always carry.
+    language, task = getattr(processor.tokenizer, "language", None), getattr(processor.tokenizer, "task", None)
+    if language and hasattr(result.tokenizer, "set_prefix_tokens"):
+        result.tokenizer.set_prefix_tokens(language=language, task=task)
+    return result
+
+
+def _trimmed(data: dict[str, Any], new: dict[int, int]) -> dict[str, Any]:
+    """Return the content of ``tokenizer.json`` for the new ids."""
+    model = data["model"]
+    if model.get("type") != "BPE":
+        raise SpecError(f"a tokenizer of type {model.get('type')!r} cannot be trimmed; Whisper's is a byte-level BPE")
+    vocabulary = {token: new[old] for token, old in model["vocab"].items() if old in new}
+    merges, made = [], set()
+    for merge in model["merges"]:
+        left, right = merge if isinstance(merge, list) else merge.split(" ")
+        if left + right in vocabulary and left in vocabulary and right in vocabulary:
+            merges.append(merge)
+            made.add(left + right)
+    special = {item["content"] for item in data["added_tokens"]}
+    orphans = [token for token in vocabulary if len(token) > 1 and token not in made and token not in special]
+    if orphans:
+        raise SpecError(f"token {orphans[0]!r} is kept, and no merge that makes it: keep its parts too")
+    added = [{**item, "id": new[item["id"]]} for item in data["added_tokens"] if item["id"] in new]
+    post = data.get("post_processor")
+    if post and "special_tokens" in post:
+        for item in post["special_tokens"].values():
+            if any(old not in new for old in item["ids"]):
+                raise SpecError(f"token {item['id']!r} begins or ends every transcript and is not kept")
+            item["ids"] = [new[old] for old in item["ids"]]
+    return {**data, "model": {**model, "vocab": vocabulary, "merges": merges}, "added_tokens": added}
+
+
+def merge_parts(processor: Any, size: int) -> list[tuple[int, int, int]]:
+    """Return ``(token, left, right)`` ids of every merge of a fast byte-level BPE tokenizer below ``size``."""
+    data = json.loads(processor.tokenizer.backend_tokenizer.to_str())["model"]
+    ids: dict[str, int] = data["vocab"]
+    found = []
+    for merge in data["merges"]:
+        left, right = merge if isinstance(merge, list) else merge.split(" ")
+        triple = (ids[left + right], ids[left], ids[right])
+        if max(triple) < size:
+            found.append(triple)
+    return found
