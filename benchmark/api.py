@@ -109,7 +109,7 @@ class Penalty(Frozen):
 
 
 class Rule(Frozen):
-    """Decides what goes. Sees the weights and the plan so far, never the data."""
+    """Decides what goes. Sees weights, the plan so far and statistics of a Calibrate step, never the data."""
 
     budget: Budget = Budget()
 
@@ -121,6 +121,10 @@ class Rule(Frozen):
         """Return what is left, in indices of the dense model; the harness composes it with the plan so far."""
         raise NotImplementedError(f"{type(self).__name__} decides nothing")  # an abstract method; Frozen is no ABC
 
+    def rewrite(self, view: View, plan: Plan) -> Mapping[str, torch.Tensor]:
+        """Return new values of parameters, by name, where the rule repairs what its ``plan`` does; none by default."""
+        return {}
+
 
 class Fit(Frozen):
     """Train for ``steps`` optimiser steps; warm-up and decay of the learning rate restart with each Fit."""
@@ -128,6 +132,22 @@ class Fit(Frozen):
     steps: int = Field(gt=0)
     penalty: SerializeAsAny[Penalty] | None = None
     loss: Literal["ce"] = "ce"
+
+
+Statistic = Literal["input_square", "input_covariance", "gradient", "tokens"]
+
+
+class Calibrate(Frozen):
+    """Run the model over some training utterances and give a rule's view what is asked for, until the next Fit.
+
+    The utterances are a seeded draw from the training pool. ``input_square`` is, per matrix, the mean of ``x ** 2`` of
+    each input, shape ``(in,)``; ``input_covariance`` the mean of ``x`` ``(in,)`` and of its outer product
+    ``(in, in)``; ``gradient`` the mean gradient of the cross-entropy, of the matrix' shape; ``tokens`` how often each
+    token stands in the transcripts of the whole pool, and which ones a tokenizer cannot do without.
+    """
+
+    utterances: int = Field(gt=0)
+    statistics: tuple[Statistic, ...] = Field(min_length=1)
 
 
 class Prune(Frozen):
@@ -145,7 +165,13 @@ class Rewind(Frozen):
     to_step: int = Field(ge=0)
 
 
-Step = Fit | Prune | Rewind
+class Quantise(Frozen):
+    """Store and execute the Linear layers of the result in fewer bits; comes after all training."""
+
+    kind: Literal["int8"] = "int8"
+
+
+Step = Fit | Calibrate | Prune | Rewind | Quantise
 
 
 # --- plug-ins -----------------------------------------------------------------------------------------------------
@@ -192,6 +218,27 @@ class Method(Plugin):
         if total_steps < 2:
             raise SpecError(f"training.steps = {total_steps}: a method that prunes needs at least 2 (before, after)")
         return min(max(round(split * total_steps), 1), total_steps - 1)
+
+
+class Finisher(Method):
+    """A method whose work comes after all training, so that it can follow any other method (``compose``).
+
+    By itself it trains like ``dense``, whose nodes it shares.
+    """
+
+    prunes: ClassVar[bool] = False
+    """Whether it changes the number of prunable weights, which a budget counts."""
+
+    def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
+        """Train as ``dense`` does, then finish."""
+        before = self.before(self.config.split, total_steps)
+        yield Fit(steps=before)
+        yield Fit(steps=total_steps - before)
+        yield from self.finish(budget)
+
+    @abstractmethod
+    def finish(self, budget: Budget) -> Iterator[Step]:
+        """Yield the steps after training: Calibrate, Prune, Quantise. Pure."""
 
 
 class Normalizer(Plugin):

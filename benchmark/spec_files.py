@@ -268,10 +268,11 @@ def _fields(loc: Iterable[int | str]) -> list[str]:
 
 
 def _chosen(grid: Sequence[Row], names: Sequence[str]) -> list[Row]:
-    present = {method.name for row in grid for method in row.methods}
+    present = {method.title for row in grid for method in row.methods}
     added: dict[str, frozenset[str]] = {}
     for name in names:
-        kinds = REGISTRY.lookup("method", name).budgets
+        asked = MethodSpec.named(name)
+        kinds = REGISTRY.get("method", asked.name, **asked.options).budgets
         if name in present:
             continue
         added[name] = kinds
@@ -283,8 +284,8 @@ def _chosen(grid: Sequence[Row], names: Sequence[str]) -> list[Row]:
     wanted = {*names, YARDSTICK}
     rows = []
     for row in grid:
-        methods = [method for method in row.methods if method.name in wanted]
-        methods += [MethodSpec(name=name) for name, kinds in added.items() if row.budget in kinds]
+        methods = [method for method in row.methods if method.title in wanted]
+        methods += [MethodSpec.named(name) for name, kinds in added.items() if row.budget in kinds]
         if methods:
             rows.append(row.model_copy(update={"methods": methods}))
     return rows

@@ -52,11 +52,30 @@ class CorpusSpec(Frozen):
     evaluate: dict[str, int | None] = Field(default={"test": 300})
 
 
+COMPOSE = "compose"
+"""The method that ``a+b`` is short for, with the options ``parts: [{name: a}, {name: b}]``."""
+
+
 class MethodSpec(Frozen):
     """A method plug-in and its options."""
 
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def named(cls, name: str) -> MethodSpec:
+        """Return the method of that name, or the composition of names joined by ``+``."""
+        parts = [part.strip() for part in name.split("+")]
+        if len(parts) == 1:
+            return cls(name=name)
+        return cls(name=COMPOSE, options={"parts": [{"name": part} for part in parts]})
+
+    @property
+    def title(self) -> str:
+        """The name, or the names of a composition's parts joined by ``+``."""
+        parts = self.options.get("parts") if self.name == COMPOSE else None
+        named = isinstance(parts, list) and all(isinstance(part, dict) and "name" in part for part in parts)
+        return "+".join(str(part["name"]) for part in parts) if parts and named else self.name
 
 
 class VersionedMethod(MethodSpec):
@@ -77,7 +96,7 @@ class Row(Frozen):
     @classmethod
     def _names_are_methods(cls, value: Any) -> Any:
         if isinstance(value, list):
-            return [{"name": item} if isinstance(item, str) else item for item in value]
+            return [MethodSpec.named(item) if isinstance(item, str) else item for item in value]
         return value
 
     @field_validator("keep")

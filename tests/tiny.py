@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
@@ -107,3 +109,26 @@ def coarse_plan(structure: Structure, seed: int, special: int = 4) -> Plan:
                 size = int(draw.integers(1, len(alive) + 1))
                 columns[matrix.name] = torch.from_numpy(draw.permutation(alive)[:size].copy())
     return fine.then(Plan(kept, columns=columns))
+
+
+def random_statistics(structure: Structure, kinds: Sequence[str], seed: int = 0) -> dict[str, dict[str, torch.Tensor]]:
+    """Return what a Calibrate step of those kinds could have gathered."""
+    draw = torch.Generator().manual_seed(seed)
+    found: dict[str, dict[str, torch.Tensor]] = {kind: {} for kind in kinds}
+    for matrix in structure.matrices:
+        rows = torch.randn(3 * matrix.shape[1], matrix.shape[1], generator=draw, dtype=torch.float64)
+        every = {
+            "input_square": {matrix.name: rows.square().mean(0)},
+            "input_covariance": {matrix.name: rows.T @ rows / len(rows), f"{matrix.name}:mean": rows.mean(0)},
+            "gradient": {matrix.name: torch.randn(matrix.shape, generator=draw)},
+        }
+        for kind in set(kinds) & every.keys():
+            found[kind] |= every[kind]
+    if "tokens" in kinds:
+        assert structure.tokens is not None
+        size = structure.tokens.count
+        bits = {name: torch.rand(size, generator=draw) < 0.1 for name in ("required", "letters", "timestamps")}
+        bits["required"][:4] = True
+        counts = torch.randint(0, 3, (size,), generator=draw)
+        found["tokens"] = {"counts": counts, "merges": torch.tensor([[9, 7, 8], [20, 9, 5]]), **bits}
+    return found

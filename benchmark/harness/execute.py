@@ -9,9 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmark.api import Prune, Rewind, Step
+import torch
+
+from benchmark.api import Calibrate, Prune, Quantise, Rewind, Rule, Step
 from benchmark.errors import SpecError
 from benchmark.harness.bench import Bench, device
+from benchmark.harness.calibration import calibrate
 from benchmark.harness.environment import environment
 from benchmark.harness.seeds import derive
 from benchmark.harness.state import Ledger, NodeLost, State, Workshop, snapshot
@@ -22,9 +25,13 @@ from benchmark.measure.decoding import Decoding, transcribe
 from benchmark.pruning.budgets import check_budget, reached
 from benchmark.store.records import MODEL, PLAN, Attempt, Record, clear_uncommitted
 from benchmark.whisper.masking import Masker
+from benchmark.whisper.plan import Plan
+from benchmark.whisper.quantise import quantise
 from benchmark.whisper.states import write_state
+from benchmark.whisper.structure import TOKENS
 from benchmark.whisper.surgery import shrink
 from benchmark.whisper.view import View
+from benchmark.whisper.vocabulary import trim_processor
 
 TRACEBACK = 12
 """Lines of the traceback that a failed record keeps."""
@@ -50,12 +57,13 @@ def _apply(
     """
     for step in steps:
         if isinstance(step, Prune):
-            model = bench.model(state)
-            view = View(model, bench.structure, state.plan, derive(seed, "method"))
-            plan = state.plan.then(step.rule.decide(view))
-            plan.validate(bench.structure)
-            check_budget(plan, bench.structure, step.rule.budget, step.rule.smallest(bench.structure))
-            state = dataclasses.replace(state, plan=plan)
+            state = _prune(step.rule, state, bench, seed)
+        elif isinstance(step, Calibrate):
+            found, passes = calibrate(step, state, bench, seed)
+            ledger = dataclasses.replace(state.ledger, calibration_passes=state.ledger.calibration_passes + passes)
+            state = dataclasses.replace(state, statistics={**state.statistics, **found}, ledger=ledger)
+        elif isinstance(step, Quantise):
+            state = dataclasses.replace(state, plan=state.plan.then(Plan(quantised=step.kind)))
         elif isinstance(step, Rewind):
             node = rewind_to[step.to_step]
             past = shop.load(node, optimizer=training)
@@ -65,6 +73,24 @@ def _apply(
         else:
             raise SpecError(f"{type(step).__name__} is no step that can be carried out here")
     return state
+
+
+def _prune(rule: Rule, state: State, bench: Bench, seed: int) -> State:
+    """Return the state under the rule's plan, with what the rule and dead parts change of the weights."""
+    model = bench.model(state)
+    view = View(model, bench.structure, state.plan, derive(seed, "method"), state.statistics)
+    decided = rule.decide(view)
+    plan = state.plan.then(decided)
+    plan.validate(bench.structure)
+    check_budget(plan, bench.structure, rule.budget, rule.smallest(bench.structure))
+    rewritten = rule.rewrite(view, decided)
+    if not rewritten:
+        return dataclasses.replace(state, plan=plan)
+    with torch.no_grad():
+        for name, value in rewritten.items():
+            parameter = model.get_parameter(name)
+            parameter.copy_(value.to(parameter))
+    return dataclasses.replace(state, plan=plan, weights=snapshot(model))
 
 
 def train_node(node: Node, tree: Tree, bench: Bench, shop: Workshop, seed: int, progress: Progress | None) -> None:
@@ -101,7 +127,7 @@ def train_node(node: Node, tree: Tree, bench: Bench, shop: Workshop, seed: int, 
         trained_on=_with_here(spent.trained_on),
     )
     moments = trained.optimizer if tree.needs_optimizer(node.id) else None
-    shop.save(node.id, State(snapshot(model), moments, state.plan, ledger))
+    shop.save(node.id, State(snapshot(model), moments, state.plan, ledger=ledger))
 
 
 def _with_here(places: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -143,7 +169,8 @@ def _measured(
     """Write, count and decode a cell's model, and commit the record."""
     cell, spec, structure = path.cell, bench.spec, bench.structure
     state.plan.save(attempt.path / PLAN)
-    write_state(model, attempt.path / MODEL)
+    executed = quantise(model) if state.plan.quantised else model
+    write_state(executed, attempt.path / MODEL)
     counts = {
         "prunable": structure.prunable,
         "prunable_nonzero": state.plan.nonzero(structure),
@@ -156,7 +183,7 @@ def _measured(
     }
     if spec.keep_artefacts == "none" and spec.profile is None:  # what is timed is dropped after that
         (attempt.path / MODEL).unlink()
-    data = _transcripts(attempt, model, bench, progress)
+    data = _transcripts(attempt, executed, state.plan, bench, progress)
     training = {key: value for key, value in dataclasses.asdict(state.ledger).items() if key != "losses"}
     record = {
         "status": "ok",
@@ -166,6 +193,7 @@ def _measured(
             "digest": state.plan.digest(),
             "nominal": state.plan.density(structure),
             "stored": state.plan.stored_density(structure),
+            "quantised": state.plan.quantised,
         },
         "counts": counts,
         "budget": _budget(path, state, bench),
@@ -190,20 +218,21 @@ def _budget(path: CellPath, state: State, bench: Bench) -> dict[str, Any]:
     }
 
 
-def _transcripts(attempt: Attempt, model: Any, bench: Bench, progress: Progress | None) -> dict[str, Any]:
+def _transcripts(attempt: Attempt, model: Any, plan: Plan, bench: Bench, progress: Progress | None) -> dict[str, Any]:
     """Decode every evaluation split and write its transcripts; return the record's ``data``."""
     spec, corpus = bench.spec, bench.corpus
+    processor = trim_processor(bench.processor, plan.kept[TOKENS]) if TOKENS in plan.kept else bench.processor
     decoding: Decoding = spec.decoding
     total = sum(len(item.split) for item in bench.evaluations.values())
     done_before, data = 0, {}
     for name, item in bench.evaluations.items():
         said = transcribe(
             model,
-            bench.processor,
+            processor,
             item.features,
             language=corpus.language,
             decoding=decoding,
-            device=device(),
+            device="cpu" if plan.quantised else device(),
             progress=None if progress is None else _shifted(progress, done_before, total),
         )
         done_before += len(item.split)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from benchmark.errors import StoreError
 from benchmark.store.files import sync, write_atomically
 from benchmark.whisper.plan import Plan
+from benchmark.whisper.view import Statistics
 
 Moments = dict[str, dict[str, torch.Tensor]]
 SEPARATOR = "\t"
@@ -50,6 +51,8 @@ class State:
     weights: dict[str, torch.Tensor] | None = None
     optimizer: Moments | None = None
     plan: Plan = field(default_factory=Plan)
+    statistics: Statistics = field(default_factory=dict)
+    """Of Calibrate steps since the last Fit; never written, they are gathered where they are used."""
     ledger: Ledger = field(default_factory=Ledger)
 
 
@@ -101,7 +104,7 @@ class Workshop:
             ledger = Ledger(**json.loads((folder / "node.json").read_text()))
             weights = load_file(folder / "model.safetensors")
             moments = self._moments(folder) if optimizer else None
-            return State(weights, moments, Plan.load(folder / "plan.safetensors"), ledger)
+            return State(weights, moments, Plan.load(folder / "plan.safetensors"), ledger=ledger)
         except (OSError, ValueError, TypeError, SafetensorError, StoreError) as error:
             raise NodeLost(node, f"cached node {folder} cannot be read ({error}); delete that folder") from None
 

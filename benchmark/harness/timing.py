@@ -16,9 +16,12 @@ from benchmark.measure.decoding import Decoding
 from benchmark.measure.profile import device_key, profile_models
 from benchmark.registry import REGISTRY
 from benchmark.specs import CorpusSpec, ProfileSpec
-from benchmark.store.records import MODEL, Record
+from benchmark.store.records import MODEL, PLAN, Record
 from benchmark.store.timings import timings, write_timing
 from benchmark.whisper.files import load
+from benchmark.whisper.plan import Plan
+from benchmark.whisper.structure import TOKENS
+from benchmark.whisper.vocabulary import trim_processor
 
 THREADS = 1
 """Timings are of one thread: the least disturbed by neighbours, and what an edge device gives a single stream."""
@@ -49,6 +52,8 @@ def _timed(
 ) -> Path | None:
     key = device_key(device())
     artefacts = [record for record in found if (record.path / MODEL).is_file()]
+    if device() != "cpu":  # int8 layers execute on the CPU alone: no time beside a GPU's dense
+        artefacts = [record for record in artefacts if not record.data["plan"].get("quantised")]
     if not again:
         asked = settings.model_dump(mode="json")
         alike = [one for one in timings(into) if one["device"] == key and one["about"].get("settings") == asked]
@@ -60,7 +65,9 @@ def _timed(
     source = REGISTRY.get("model", base["model"]["name"], **base["model"].get("options", {}))
     dense, processor = source.load()
     models: dict[str, tuple[Any, Any]] = {DENSE: (dense, processor)}
-    models |= {record.cell: (load(record.path), processor) for record in artefacts}
+    for record in artefacts:
+        tokens = Plan.load(record.path / PLAN).kept.get(TOKENS)
+        models[record.cell] = (load(record.path), processor if tokens is None else trim_processor(processor, tokens))
     speech_of = REGISTRY.get("corpus", corpus.name, **corpus.options)
     split = speech_of.load(next(iter(base["corpus"]["evaluate"])), settings.utterances)
     speech = Evaluation(split, log_mels(split, processor.feature_extractor))

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from benchmark import __version__
-from benchmark.api import Budget, Corpus, Fit, Method, Model, Prune, Rewind, Step
+from benchmark.api import Budget, Corpus, Fit, Method, Model, Quantise, Rewind, Step
 from benchmark.errors import SpecError
 from benchmark.registry import REGISTRY
 from benchmark.specs import IDENTITY_VERSION, Cell, Leaderboard, MethodSpec, VersionedMethod, digest
@@ -199,8 +199,11 @@ def _checked(name: str, method: Method, budget: Budget, total: int) -> tuple[Ste
     for step in method.program(budget, total):
         if len(program) >= LONGEST_PROGRAM:
             raise SpecError(f"method {name!r}: program has more than {LONGEST_PROGRAM} steps; is it finite?")
-        if not isinstance(step, (Fit, Prune, Rewind)):
-            raise SpecError(f"method {name!r} yields {type(step).__name__}, which is no step (Fit, Prune, Rewind)")
+        if not isinstance(step, Step):
+            known = "Fit, Calibrate, Prune, Rewind, Quantise"
+            raise SpecError(f"method {name!r} yields {type(step).__name__}, which is no step ({known})")
+        if program and isinstance(program[-1], Quantise) and not isinstance(step, Quantise):
+            raise SpecError(f"method {name!r} goes on with {type(step).__name__} after Quantise, which comes last")
         if isinstance(step, Rewind) and step.to_step not in ends:
             raise SpecError(
                 f"method {name!r} rewinds to path step {step.to_step}, where no Fit ended; "

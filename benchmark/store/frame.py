@@ -29,6 +29,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.registry import REGISTRY
+from benchmark.specs import COMPOSE
 from benchmark.store.records import Record, records
 from benchmark.store.scoring import add_scores, column
 from benchmark.store.timings import timings as read_timings
@@ -131,7 +133,10 @@ def short_hash(value: Any) -> str:
 
 
 def label(method: str, options: Mapping[str, Any]) -> str:
-    """Return e.g. ``imp[rounds=3]``: the method's name with the options that were set."""
+    """Return e.g. ``imp[rounds=3]``: the method's name with the options that were set; parts are joined by ``+``."""
+    if method == COMPOSE:
+        parts = options.get("parts") or REGISTRY.get("method", COMPOSE).config.model_dump()["parts"]
+        return "+".join(label(part["name"], part.get("options") or {}) for part in parts)
     listed = ",".join(f"{key}={value}" for key, value in sorted(options.items()))
     return f"{method}[{listed}]" if listed else method
 

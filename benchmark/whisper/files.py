@@ -23,6 +23,7 @@ from benchmark.store.records import MODEL, PLAN, RECORD, SPEC
 from benchmark.whisper._selfcheck import check_folder
 from benchmark.whisper.modeling_pruned_whisper import SHAPE_FORMAT, PrunedWhisperForConditionalGeneration
 from benchmark.whisper.plan import Plan
+from benchmark.whisper.quantise import is_quantised, quantise
 from benchmark.whisper.states import UNREADABLE, load_state, read_state, said
 from benchmark.whisper.surgery import shrink
 
@@ -46,6 +47,8 @@ def save(
     Raises:
         StoreError: ``path`` is not empty, cannot be written, or what was written does not compute what ``model`` does.
     """
+    if is_quantised(model):
+        raise StoreError(f"{path}: int8 layers have no form that transformers opens; save the model before quantising")
     target = Path(path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise StoreError(f"{target}: exists and is not empty; give a new folder or remove it first")
@@ -180,7 +183,8 @@ def _load_attempt(folder: Path) -> WhisperForConditionalGeneration:
             "install the version of the model's package that made it"
         )
     base, _ = source.load()
-    return load_state(shrink(base, plan), state, folder / MODEL)
+    small = shrink(base, plan)
+    return load_state(quantise(small) if plan.quantised else small, state, folder / MODEL)
 
 
 def _sha256(path: Path) -> str:

@@ -22,8 +22,9 @@ class Masker:
     With those biases at zero too, the masked model computes what the shrunk one does: a layer whose output projections
     and their biases are zero adds nothing. Tokens stay where they are: their logits are of no use.
 
-    The masks are prepared once, on the devices of the parameters. An optimiser with momentum or weight decay moves a weight whose gradient is
-    zero, so call ``apply_`` after every step; the hooks keep pruned entries out of gradient norms and moments.
+    The masks are prepared once, on the devices of the parameters. An optimiser with momentum or weight decay moves a
+    weight whose gradient is zero, so call ``apply_`` after every step; the hooks keep pruned entries out of gradient
+    norms and moments.
     """
 
     def __init__(self, model: nn.Module, structure: Structure, plan: Plan) -> None:

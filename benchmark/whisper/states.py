@@ -15,6 +15,7 @@ from transformers import WhisperForConditionalGeneration
 
 from benchmark.errors import StoreError
 from benchmark.whisper.plan import write_tensors
+from benchmark.whisper.quantise import is_quantised, load_plain_state, plain_state
 
 STATE_FORMAT = 1
 _STATE_KIND = "prunebench-state"
@@ -28,7 +29,8 @@ UNREADABLE = (
 
 def state_for_disk(model: WhisperForConditionalGeneration) -> dict[str, Tensor]:
     """Return the state dict on the CPU, contiguous, with the tied output projection left out (it is the embedding)."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    plain = plain_state(model) if is_quantised(model) else model.state_dict()
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in plain.items()}
     if model.proj_out.weight is model.get_input_embeddings().weight:
         del state[_TIED]
     return state
@@ -87,8 +89,11 @@ def load_state(
     if tied:
         state[_TIED] = state.get("model.decoder.embed_tokens.weight", model.proj_out.weight)
     try:
-        model.load_state_dict(state, strict=True)
-    except RuntimeError as error:
+        if is_quantised(model):
+            load_plain_state(model, state)
+        else:
+            model.load_state_dict(state, strict=True)
+    except (RuntimeError, KeyError, ValueError) as error:
         detail = " ".join(str(error).split())[:200]
         raise StoreError(f"{where}: does not fit the plan and the model of its spec ({detail}); run it anew") from error
     return model

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from benchmark.api import Statistic
 from benchmark.errors import SpecError
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import Matrix, Structure
@@ -17,17 +19,27 @@ from benchmark.whisper.structure import Matrix, Structure
 if TYPE_CHECKING:
     from transformers import WhisperForConditionalGeneration
 
+Statistics = Mapping[Statistic, Mapping[str, Tensor]]
+"""What Calibrate steps gathered: kind, then name, to a tensor on the CPU."""
+
 
 class View:
     """A window on a live model under a plan. Tensors lie on the model's device; nothing here may be written to."""
 
     def __init__(
-        self, model: WhisperForConditionalGeneration | nn.Module, structure: Structure, plan: Plan, seed: int
+        self,
+        model: WhisperForConditionalGeneration | nn.Module,
+        structure: Structure,
+        plan: Plan,
+        seed: int,
+        statistics: Statistics | None = None,
     ) -> None:
         plan.validate(structure)
         self.structure = structure
         self.plan = plan
         self._seed = seed
+        self._model = model
+        self._statistics = statistics or {}
         self._parameters = {matrix.name: model.get_parameter(matrix.name) for matrix in structure.matrices}
         self._masks: dict[str, Tensor] = {}
 
@@ -45,6 +57,23 @@ class View:
     def parameter(self, matrix: Matrix) -> nn.Parameter:
         """Return the live parameter, so that a penalty's gradient reaches it."""
         return self._parameters[matrix.name]
+
+    def bias(self, matrix: Matrix) -> Tensor | None:
+        """Return the bias of the matrix' Linear layer in fp32 and without gradient, shape ``(out,)``; None for k."""
+        bias = getattr(self._model.get_submodule(matrix.module), "bias", None)
+        return None if bias is None else bias.detach().to(torch.float32)
+
+    def statistic(self, kind: Statistic, name: str) -> Tensor:
+        """Return what a Calibrate step gathered, on the CPU; ``name`` is a matrix' or one that the kind defines.
+
+        Raises:
+            SpecError: no Calibrate step since the last Fit gathered that.
+        """
+        found = self._statistics.get(kind, {}).get(name)
+        if found is None:
+            wanted = f"Calibrate(utterances=..., statistics=({kind!r},))"
+            raise SpecError(f"no statistic {kind!r} of {name}: put {wanted} right before the Prune that needs it")
+        return found
 
     def mask(self, matrix: Matrix) -> Tensor:
         """Return what the plan so far keeps of the matrix: bool, ``matrix.shape``, on the weight's device."""

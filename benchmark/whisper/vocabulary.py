@@ -9,7 +9,10 @@ a word whose tokens are all kept is cut as before (checked in the tests; the che
 from __future__ import annotations
 
 import json
+import re
 import tempfile
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,14 +121,58 @@ def _trimmed(data: dict[str, Any], new: dict[int, int]) -> dict[str, Any]:
     return {**data, "model": {**model, "vocab": vocabulary, "merges": merges}, "added_tokens": added}
 
 
-def merge_parts(processor: Any, size: int) -> list[tuple[int, int, int]]:
-    """Return ``(token, left, right)`` ids of every merge of a fast byte-level BPE tokenizer below ``size``."""
+def merge_parts(processor: Any) -> Tensor:
+    """Return ``(token, left, right)`` ids of every merge of a fast byte-level BPE tokenizer, shape ``(merges, 3)``."""
+    import torch
+
     data = json.loads(processor.tokenizer.backend_tokenizer.to_str())["model"]
     ids: dict[str, int] = data["vocab"]
-    found = []
-    for merge in data["merges"]:
-        left, right = merge if isinstance(merge, list) else merge.split(" ")
-        triple = (ids[left + right], ids[left], ids[right])
-        if max(triple) < size:
-            found.append(triple)
-    return found
+    pairs = [merge if isinstance(merge, list) else merge.split(" ") for merge in data["merges"]]
+    rows = [(ids[left + right], ids[left], ids[right]) for left, right in pairs]
+    return torch.tensor(rows, dtype=torch.long).reshape(-1, 3)
+
+
+def token_table(labels: Sequence[Sequence[int]], processor: Any, size: int) -> dict[str, Tensor]:
+    """Return what a rule needs to know of the tokens of a pool of transcripts and of their tokenizer.
+
+    ``counts`` ``(size,)``: how often each token stands in ``labels``. ``required`` bool: added (special) tokens, single
+    bytes, and whatever the tokenizer does not know (rows that only pad the embedding are not required). ``letters``
+    bool: tokens of one letter or mark of a script that the transcripts are written in. ``timestamps`` bool: the special
+    tokens of time stamps. ``merges`` ``(merges, 3)``: see ``merge_parts``.
+
+    Args:
+        labels: token ids of each transcript; negative ids are padding.
+        processor: a WhisperProcessor with a fast tokenizer.
+        size: rows of the embedding.
+    """
+    import torch
+
+    tokenizer = processor.tokenizer
+    flat = torch.tensor([token for row in labels for token in row if token >= 0], dtype=torch.long)
+    counts = torch.bincount(flat, minlength=size)
+    known = min(size, len(tokenizer))
+    names = tokenizer.convert_ids_to_tokens(list(range(known)))
+    added = tokenizer.get_added_vocab()
+    texts = tokenizer.batch_decode([[token] for token in range(known)])
+    spoken = {
+        script
+        for text in set(tokenizer.batch_decode([list(row) for row in labels], skip_special_tokens=True))
+        for script in map(_script, set(text))
+        if script
+    }
+    required = [name in added or len(name) == 1 for name in names]
+    letters = [name not in added and _script(text.strip()) in spoken for name, text in zip(names, texts, strict=True)]
+    stamps = [name in added and bool(_STAMP.fullmatch(name)) for name in names]
+    table = {"required": required, "letters": letters, "timestamps": stamps}
+    padded = {key: torch.tensor(bits + [False] * (size - known)) for key, bits in table.items()}
+    return {"counts": counts, "merges": merge_parts(processor), **padded}
+
+
+_STAMP = re.compile(r"<\|\d+\.\d\d\|>")
+
+
+def _script(text: str) -> str | None:
+    """Return the script of a single letter or mark, as its Unicode name begins (``DEVANAGARI``); None for all else."""
+    if len(text) != 1 or unicodedata.category(text)[0] not in "LM":
+        return None
+    return unicodedata.name(text, "").partition(" ")[0] or None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark.api import Budget, Fit, Method, Prune
+from benchmark.api import Budget, Calibrate, Fit, Method, Prune
 from benchmark.harness.tree import _checked
 from benchmark.pruning.budgets import check_budget
 from benchmark.registry import REGISTRY
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import Structure
 from benchmark.whisper.view import View
-from tests.tiny import tiny_whisper
+from tests.tiny import random_statistics, tiny_whisper
 
 CASES = [
     (name, Budget() if kind == "none" else Budget(kind=kind, keep=keep))
@@ -35,10 +35,12 @@ def test_rules_compose_meet_the_budget_and_repeat_at_equal_seeds(name: str, budg
     structure = Structure.of(model)
     plans = []
     for _ in range(2):
-        plan, smallest = Plan(), 1
+        plan, smallest, statistics = Plan(), 1, {}
         for step in REGISTRY.get("method", name).program(budget, 100):
+            if isinstance(step, Calibrate):
+                statistics = random_statistics(structure, step.statistics)
             if isinstance(step, Prune):
-                plan = plan.then(step.rule.decide(View(model, structure, plan, seed=7)))
+                plan = plan.then(step.rule.decide(View(model, structure, plan, 7, statistics)))
                 smallest = max(smallest, step.rule.smallest(structure))
                 check_budget(plan, structure, step.rule.budget, step.rule.smallest(structure))
         check_budget(plan, structure, budget, smallest)

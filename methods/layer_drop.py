@@ -1,0 +1,42 @@
+"""Whole layers, evenly spaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field
+
+from benchmark.api import Budget, Method, MethodConfig, Step
+from benchmark.pruning.coarse import KeepLayers
+from benchmark.registry import REGISTRY
+from methods._oneshot import one_shot
+
+
+class LayerDropConfig(MethodConfig):
+    """How deep the stacks stay."""
+
+    encoder: int | None = Field(default=None, ge=1, description="encoder layers left without a budget; all when absent")
+    decoder: int | None = Field(default=1, ge=1, description="decoder layers left without a budget; all when absent")
+    stacks: tuple[Literal["encoder", "decoder"], ...] = Field(
+        default=("encoder", "decoder"), min_length=1, description="stacks that a budget may cut"
+    )
+
+
+@REGISTRY.register("method", "layer_drop")
+class LayerDrop(Method):
+    """Whole layers of encoder and decoder go; those that stay are evenly spaced, first and last among them.
+
+    The initialisation of Distil-Whisper (Gandhi et al. 2023, arXiv 2311.00430), without its long training. With a
+    stored budget the depth of both stacks is chosen to meet it as nearly as whole layers can; without one, `encoder`
+    and `decoder` say how many stay. The result is a stock Whisper with fewer layers.
+    """
+
+    Config = LayerDropConfig
+    budgets = frozenset({"none", "prunable_stored"})
+
+    def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
+        """Fit, drop, fit."""
+        config: LayerDropConfig = self.config
+        rule = KeepLayers(budget=budget, **config.model_dump(include={"encoder", "decoder", "stacks"}))
+        yield from one_shot(rule, self.before(config.split, total_steps), total_steps)
