@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from benchmark.api import Budget, Method, MethodConfig, Step
 from benchmark.pruning.adaptive import WeightAdaptive
-from benchmark.pruning.penalties import Solver, SparseGroupLasso
+from benchmark.pruning.penalties import Norm, Solver, SparseGroupLasso
 from benchmark.registry import REGISTRY
 from methods._oneshot import one_shot
 
@@ -21,19 +21,32 @@ class SglAdaptiveConfig(MethodConfig):
     l1_dec: float = Field(default=1e-4, ge=0, description="the same, decoder (lambda 2)")
     group_enc: float = Field(default=3e-4, ge=0, description="strength of the sum of group norms, encoder (lambda 3)")
     group_dec: float = Field(default=3e-4, ge=0, description="the same, decoder (lambda 4)")
-    groups: Literal["auto", "column", "structural"] = Field(
-        default="auto", description="auto: heads and neurons for a stored budget, else input columns"
+    groups: Literal["auto", "column", "row", "head", "ffn_neuron", "structural"] = Field(
+        default="auto", description="of penalty and rule; auto: heads and neurons for a stored budget, else columns"
     )
+    norm: Norm = Field(default="l2", description="of a group; squared, the penalty is ridge and knows no groups")
     solver: Solver = Field(
         default="subgradient", description="the penalty in the loss, or a proximal step after the optimiser's"
     )
     size_weighted: bool = Field(default=True, description="weigh a group's norm by the square root of its size")
     alpha: float = Field(default=0.25, ge=0, description="weight threshold in spreads of its matrix")
     scale: Literal["std", "mad"] = Field(default="std", description="the spread: deviation, or the robust one")
+    tau: float = Field(default=0.0, ge=0, description="floor of that threshold, in deviations of the matrix' kind")
+    centre: Literal["zero", "mean"] = Field(default="zero", description="distance from zero, or from the mean")
     rho: float = Field(default=0.25, ge=0, description="group threshold as a share of the mean surviving share")
     beta: float = Field(default=0.25, ge=0, description="group threshold as a share of the mean L2 norm")
     weight_pass: bool = Field(default=True, description="zero single weights first")
     group_pass: bool = Field(default=True, description="then zero whole groups")
+    propagate: bool = Field(default=True, description="count what dies with dead parts as gone")
+
+    @model_validator(mode="after")
+    def _ridge_has_no_groups(self) -> SglAdaptiveConfig:
+        if self.norm == "frobenius_squared" and self.solver == "proximal":
+            raise ValueError("norm = frobenius_squared is ridge, which makes no zeros; use solver = subgradient")
+        return self
+
+
+_RULE = {"alpha", "scale", "tau", "centre", "rho", "beta", "weight_pass", "group_pass", "propagate"}
 
 
 @REGISTRY.register("method", "sgl_adaptive")
@@ -64,13 +77,14 @@ class SglAdaptive(Method):
             l1_dec=config.l1_dec,
             group_enc=config.group_enc,
             group_dec=config.group_dec,
-            groups=groups,
             size_weighted=config.size_weighted,
+            norm=config.norm,
             solver=config.solver,
+            **({} if config.norm == "frobenius_squared" else {"groups": groups}),
         )
         rule = WeightAdaptive(
             budget=budget,
             groups=groups,
-            **config.model_dump(include={"alpha", "scale", "rho", "beta", "weight_pass", "group_pass"}),
+            **config.model_dump(include=_RULE),
         )
         yield from one_shot(rule, self.before(config.split, total_steps), total_steps, penalty)

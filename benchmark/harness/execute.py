@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from benchmark.harness.tree import CellPath, Node, Tree
 from benchmark.measure.counting import macs, nonzero, parameters
 from benchmark.measure.decoding import Decoding, transcribe
 from benchmark.pruning.budgets import check_budget, reached
+from benchmark.pruning.propagation import compacted, constants, propagated
 from benchmark.store.records import MODEL, PLAN, Attempt, Record, clear_uncommitted
 from benchmark.whisper.masking import Masker
 from benchmark.whisper.plan import Plan
@@ -76,21 +77,26 @@ def _apply(
 
 
 def _prune(rule: Rule, state: State, bench: Bench, seed: int) -> State:
-    """Return the state under the rule's plan, with what the rule and dead parts change of the weights."""
-    model = bench.model(state)
-    view = View(model, bench.structure, state.plan, derive(seed, "method"), state.statistics)
+    """Return the state under the rule's plan, with what the rule and dead parts change of plan and weights."""
+    model, structure = bench.model(state), bench.structure
+    view = View(model, structure, state.plan, derive(seed, "method"), state.statistics)
     decided = rule.decide(view)
     plan = state.plan.then(decided)
-    plan.validate(bench.structure)
-    check_budget(plan, bench.structure, rule.budget, rule.smallest(bench.structure))
-    rewritten = rule.rewrite(view, decided)
-    if not rewritten:
-        return dataclasses.replace(state, plan=plan)
-    with torch.no_grad():
-        for name, value in rewritten.items():
-            parameter = model.get_parameter(name)
-            parameter.copy_(value.to(parameter))
-    return dataclasses.replace(state, plan=plan, weights=snapshot(model))
+    plan.validate(structure)
+    _write(model, rule.rewrite(view, decided))
+    _write(model, constants(view, plan))
+    whole = propagated(view, plan)
+    died = max(plan.nonzero(structure) - whole.nonzero(structure), plan.stored(structure) - whole.stored(structure))
+    check_budget(whole, structure, rule.budget, rule.smallest(structure), free=state.ledger.died + died)
+    ledger = dataclasses.replace(state.ledger, died=state.ledger.died + died)
+    return dataclasses.replace(state, plan=whole, weights=snapshot(model), ledger=ledger)
+
+
+@torch.no_grad()
+def _write(model: Any, values: Mapping[str, torch.Tensor]) -> None:
+    for name, value in values.items():
+        parameter = model.get_parameter(name)
+        parameter.copy_(value.to(parameter))
 
 
 def train_node(node: Node, tree: Tree, bench: Bench, shop: Workshop, seed: int, progress: Progress | None) -> None:
@@ -121,6 +127,7 @@ def train_node(node: Node, tree: Tree, bench: Bench, shop: Workshop, seed: int, 
         utterances=spent.utterances + trained.utterances,
         tokens=spent.tokens + trained.tokens,
         calibration_passes=spent.calibration_passes,
+        died=spent.died,
         seconds=spent.seconds + trained.seconds,
         losses=[*spent.losses, trained.loss],
         nodes=[*spent.nodes, node.id],
@@ -142,7 +149,9 @@ def evaluate(path: CellPath, bench: Bench, shop: Workshop, run: Path, progress: 
     state = shop.load(path.last, optimizer=False)
     state = _apply(path.tail, state, path.rewind_to, bench, shop, cell.seed, training=False)
     smallest = max([step.rule.smallest(structure) for step in path.program if isinstance(step, Prune)], default=1)
-    check_budget(state.plan, structure, cell.budget, smallest)
+    check_budget(state.plan, structure, cell.budget, smallest, free=state.ledger.died)
+    if cell.budget.kind != "prunable_stored":  # a stored budget counts what is compact: there the rule decides it
+        state = dataclasses.replace(state, plan=compacted(structure, state.plan))
     dense = bench.model(state)
     Masker(dense, structure, state.plan).apply_()
     model = shrink(dense, state.plan).eval()

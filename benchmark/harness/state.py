@@ -37,6 +37,8 @@ class Ledger:
     utterances: int = 0
     tokens: int = 0
     calibration_passes: int = 0
+    died: int = 0
+    """Prunable weights that were left without effect by what was pruned, and went with it."""
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     nodes: list[str] = field(default_factory=list)

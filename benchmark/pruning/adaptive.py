@@ -2,59 +2,68 @@
 
 The idea is of arXiv 2510.12666; its exact thresholds are not known to us. What stands here is our reading:
 
-1. weights: ``|w| < alpha * spread(W)`` goes, per matrix;
-2. groups: with the statistics of what is left, a whole column (or head, or neuron) goes when its share of surviving
+1. weights: ``|w| < alpha * spread(W)`` goes, per matrix (so does what a penalty made exactly zero);
+2. groups: with the statistics of what is left, a whole column (or row, head, neuron) goes when its share of surviving
    weights is below ``rho`` times the mean share, or its L2 norm below ``beta`` times the mean norm of its peers.
 
 A budget is met by one scale on the thresholds: of the weight pass for a nominal budget, of the group pass for a
-stored one, or for a nominal one where the weight pass is off or the group pass alone takes too much. Density is a step
-function of that scale, so the rest is trimmed by the pass' own score.
+stored one, or for a nominal one where the weight pass is off or the group pass alone takes too much. What dies with
+dead parts (``propagation``) counts as gone. Density is a step function of that scale, so the rest is trimmed by the
+pass' own score.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from benchmark.api import Rule
 from benchmark.errors import SpecError
-from benchmark.pruning.groups import alive_members, fit_members, keep_top, per_member, smallest_group
+from benchmark.pruning.adaptive_scores import Scores
+from benchmark.pruning.columns import fit_columns
+from benchmark.pruning.groups import fit_members, keep_members, keep_top, smallest_group
+from benchmark.pruning.penalties import GroupKind
+from benchmark.pruning.propagation import compacted, propagated
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
     from benchmark.whisper.plan import Plan
     from benchmark.whisper.structure import Structure
     from benchmark.whisper.view import View
 
-MAD_OF_A_GAUSSIAN = 0.6744897501960817
-"""Median absolute deviation of a standard normal: dividing by it makes the robust scale comparable to ``std``."""
-
 BISECTIONS = 40
+ENOUGH = 1e-4
+"""A bisection stops where no more than this share of its target is left to trim."""
+_SHRINKING = ("structural", "head", "ffn_neuron", "column")
 
 
 class WeightAdaptive(Rule):
     """Zero weights by ``alpha`` spreads of their matrix, then whole groups by what is left of them."""
 
     alpha: float = Field(default=0.25, ge=0, description="weight threshold in spreads of its matrix")
+    tau: float = Field(default=0.0, ge=0, description="its floor, in deviations of all matrices of its kind")
     scale: Literal["std", "mad"] = Field(default="std", description="the spread: deviation, or the robust one")
+    centre: Literal["zero", "mean"] = Field(default="zero", description="distance from zero, or from the mean")
     rho: float = Field(default=0.5, ge=0, description="group threshold as a share of the mean surviving share")
     beta: float = Field(default=0.5, ge=0, description="group threshold as a share of the mean L2 norm")
-    groups: Literal["column", "structural"] = Field(
-        default="column", description="input columns of each matrix, or whole heads and FFN neurons"
-    )
+    groups: GroupKind = Field(default="column", description="groups of the second pass")
     weight_pass: bool = True
     group_pass: bool = True
+    propagate: bool = Field(default=True, description="count what dies with dead parts as gone")
 
     def smallest(self, structure: Structure) -> int:
         """Return the weights of the smallest thing the budgeted pass removes."""
         if self.budget.keep is None or (self.weight_pass and self.budget.kind == "prunable_nominal"):
             return 1
-        if self.groups == "structural":
-            return smallest_group(structure, ("head", "ffn_neuron"))
-        return min(matrix.shape[0] for matrix in structure.matrices)
+        if self.groups in ("structural", "ffn_neuron"):
+            return smallest_group(structure, ("ffn_neuron",))
+        if self.groups == "head":
+            return smallest_group(structure, ("head",))
+        return min(matrix.shape[1 if self.groups == "row" else 0] for matrix in structure.matrices)
 
     def decide(self, view: View) -> Plan:
         """Run the passes, scaled to meet the budget where there is one.
@@ -62,131 +71,113 @@ class WeightAdaptive(Rule):
         Raises:
             SpecError: the switches leave nothing that could meet the budget, or a weight is not finite.
         """
-        from benchmark.whisper.plan import Plan
-
         self._check()
-        scores = [self._in_spreads(view, index) for index in range(len(view.structure.matrices))]
+        scores = Scores(view, self)
         keep = self.budget.keep
         if keep is None:
-            return self._passes(view, scores, 1.0, 1.0)
-        if self.groups == "structural" and (self.budget.kind == "prunable_stored" or not self.weight_pass):
-            survivors = self._survivors(view, scores, 1.0)
-            return Plan(kept=fit_members(view.structure, self._member_scores(view, survivors), keep), masks=survivors)
+            return self._passes(scores, 1.0, 1.0)
+        if self.budget.kind == "prunable_stored":
+            return self._stored(scores, keep)
         target = round(keep * view.structure.prunable)
         if not self.weight_pass:
-            return self._best_columns(view, self._survivors(view, scores, 0.0), target)
-        return _trim(self._scaled(view, scores, target), view, scores, target)
+            return self._nominal_groups(scores, target)
+        return _trim(self._scaled(scores, target), scores, target, lambda plan: self._count(scores, plan))
 
     def _check(self) -> None:
-        if self.budget.kind == "prunable_stored" and self.groups != "structural":
-            raise SpecError("a stored budget is met by removing heads and neurons: set groups = structural")
+        stored = self.budget.kind == "prunable_stored"
+        if stored and self.groups not in _SHRINKING:
+            raise SpecError(
+                f"groups = {self.groups}: a stored budget is met by what surgery can take out: {', '.join(_SHRINKING)}"
+            )
         if self.budget.keep is None:
             return
-        if not self.group_pass and (self.budget.kind == "prunable_stored" or not self.weight_pass):
+        if not self.group_pass and (stored or not self.weight_pass):
             raise SpecError(f"budget {self.budget} is met by the group pass: leave group_pass on")
-        if (self.budget.kind == "prunable_stored" or not self.weight_pass) and self.rho == self.beta == 0:
+        if (stored or not self.weight_pass) and self.rho == self.beta == 0:
             raise SpecError(f"budget {self.budget} is met by the group pass, and rho = beta = 0 rank no group")
-
-    # --- pass 1 ---------------------------------------------------------------------------------------------------
-
-    def _in_spreads(self, view: View, index: int) -> torch.Tensor:
-        """Return ``|w| / spread(W)`` with removed weights at minus infinity, shape of the matrix.
-
-        ``mad`` is taken over what is not zero: where a penalty made most weights zero, the median itself would be.
-        """
-        import torch
-
-        matrix = view.structure.matrices[index]
-        weight, alive = view.weight(matrix).cpu(), view.mask(matrix).cpu()
-        living = weight[alive & (weight != 0)] if self.scale == "mad" else weight[alive]
-        if living.numel() == 0:
-            return torch.where(alive, 0.0, -torch.inf)
-        if self.scale == "std":
-            spread = living.std(correction=0)
-        else:
-            spread = (living - living.median()).abs().median() / MAD_OF_A_GAUSSIAN
-        return torch.where(alive, weight.abs() / spread.clamp_min(torch.finfo(weight.dtype).tiny), -torch.inf)
-
-    def _survivors(self, view: View, scores: list[torch.Tensor], factor: float) -> dict[str, torch.Tensor]:
-        threshold = factor * self.alpha if self.weight_pass else 0.0
-        return {m.name: score >= threshold for m, score in zip(view.structure.matrices, scores, strict=True)}
-
-    # --- pass 2 ---------------------------------------------------------------------------------------------------
-
-    def _column_scores(self, view: View, survivors: dict[str, torch.Tensor]) -> list[torch.Tensor]:
-        """Return one number per input column, a tensor a matrix: below 1 the thresholds as given would remove it.
-
-        The smaller of (surviving share / (rho * mean share)) and (L2 norm / (beta * mean norm)), means over all
-        columns of the matrix.
-        """
-        import torch
-
-        result = []
-        for matrix in view.structure.matrices:
-            mask = survivors[matrix.name]
-            norm = torch.linalg.vector_norm(view.weight(matrix).cpu() * mask, dim=0)
-            result.append(self._relative(mask.float().mean(dim=0), norm, mask.any(dim=0), slice(None)))
-        return result
-
-    def _member_scores(self, view: View, survivors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Return one number per head or neuron, keyed by group; the same score, means over the layer's live members."""
-        pruned = view.after(survivors)
-        result: dict[str, torch.Tensor] = {}
-        for group in view.structure.groups:
-            alive = alive_members(view.plan, group)
-            share, norm = per_member(pruned, group, "alive"), per_member(pruned, group, "square").sqrt()
-            result[group.key] = self._relative(share, norm, alive, alive)
-        return result
-
-    def _relative(
-        self, share: torch.Tensor, norm: torch.Tensor, alive: torch.Tensor, peers: torch.Tensor | slice
-    ) -> torch.Tensor:
-        import torch
-
-        terms = [
-            value.double() / (limit * value[peers].double().mean()).clamp_min(1e-300)
-            for value, limit in ((share, self.rho), (norm, self.beta))
-            if limit > 0
-        ]
-        score = torch.stack(terms).amin(dim=0) if terms else torch.full(share.shape, torch.inf).double()
-        return torch.where(alive, score, -torch.inf)
 
     # --- both passes ----------------------------------------------------------------------------------------------
 
-    def _passes(self, view: View, scores: list[torch.Tensor], weights: float, groups: float) -> Plan:
-        """Return the plan of both passes with their thresholds scaled; the best of each matrix or group stays."""
-        from benchmark.whisper.plan import Plan
-
-        survivors = self._survivors(view, scores, weights)
+    def _passes(self, scores: Scores, weights: float, groups: float) -> Plan:
+        """Return the plan of both passes with their thresholds scaled; the best of each family stays."""
+        survivors = scores.survivors(weights)
         if not self.group_pass:
-            return Plan(masks=survivors)
-        if self.groups == "structural":
-            members = self._member_scores(view, survivors)
-            kept = {key: _reaching(score, groups).nonzero().flatten() for key, score in members.items()}
-            return Plan(kept=kept, masks=survivors)
-        columns = self._column_scores(view, survivors)
-        named = zip(survivors.items(), columns, strict=True)
-        return Plan(masks={name: mask & _reaching(score, groups) for (name, mask), score in named})
+            return scores.plan(survivors)
+        members = [_reaching(score, groups) for score in scores.members(survivors)]
+        return scores.plan(survivors, members)
 
-    def _best_columns(self, view: View, survivors: dict[str, torch.Tensor], target: int) -> Plan:
-        """Return the plan that removes whole columns, of the lowest score, until ``target`` weights are left."""
-        from benchmark.whisper.plan import Plan
+    def _count(self, scores: Scores, plan: Plan) -> int:
+        """Return the weights that are left, dead parts taken out."""
+        whole = scores.view.plan.then(plan)
+        return (propagated(scores.view, whole) if self.propagate else whole).nonzero(scores.view.structure)
 
-        sizes = [mask.sum(dim=0) for mask in survivors.values()]
-        kept = keep_top(self._column_scores(view, survivors), sizes, target)
-        return Plan(masks={name: mask & bits for (name, mask), bits in zip(survivors.items(), kept, strict=True)})
+    # --- nominal budgets ------------------------------------------------------------------------------------------
 
-    def _scaled(self, view: View, scores: list[torch.Tensor], target: int) -> Plan:
+    def _scaled(self, scores: Scores, target: int) -> Plan:
         """Return the sparsest plan found that still holds ``target`` weights.
 
         The weight pass is scaled; where the group pass alone removes too much, that one is scaled down instead.
         """
-        if _count(self._passes(view, scores, 0.0, 1.0), view) < target:
-            return _bisect(lambda factor: self._passes(view, scores, 0.0, factor), view, target, 1.0)
+
+        def count(plan: Plan) -> int:
+            return self._count(scores, plan)
+
+        if count(self._passes(scores, 0.0, 1.0)) < target:
+            return _bisect(lambda factor: self._passes(scores, 0.0, factor), count, target, 1.0)
         high = 1.0
-        while self.alpha and _count(self._passes(view, scores, high, 1.0), view) > target and high < 1e6:
+        while self.alpha + self.tau and count(self._passes(scores, high, 1.0)) > target and high < 1e6:
             high *= 2
-        return _bisect(lambda factor: self._passes(view, scores, factor, 1.0), view, target, high)
+        return _bisect(lambda factor: self._passes(scores, factor, 1.0), count, target, high)
+
+    def _nominal_groups(self, scores: Scores, target: int) -> Plan:
+        """Return the plan that removes whole members, of the lowest score, until ``target`` weights are left."""
+        survivors = scores.survivors(0.0)
+        if self.groups in ("structural", "head", "ffn_neuron"):
+            return scores.plan(
+                survivors, self._best_members(scores, survivors, target / scores.view.structure.prunable)
+            )
+        ranked, sizes = scores.members(survivors), scores.sizes(survivors)
+        aim = target
+        for _ in range(BISECTIONS):  # what dies with dead parts leaves room for more
+            plan = scores.plan(survivors, keep_top(ranked, sizes, aim))
+            short = target - self._count(scores, plan)
+            if short <= min(int(size.min()) for size in sizes) or aim >= sum(float(size.sum()) for size in sizes):
+                break
+            aim += short
+        return plan
+
+    # --- stored budgets -------------------------------------------------------------------------------------------
+
+    def _stored(self, scores: Scores, keep: float) -> Plan:
+        """Return the plan of both passes, the second scaled so that ``keep`` of the weights are stored."""
+        survivors = scores.survivors(1.0)
+        if self.groups == "column":
+            return self._stored_columns(scores, survivors, keep * scores.view.structure.prunable)
+        return scores.plan(survivors, self._best_members(scores, survivors, keep))
+
+    def _best_members(self, scores: Scores, survivors: list[torch.Tensor], keep: float) -> list[torch.Tensor]:
+        """Return which heads and neurons stay, a bool tensor a family."""
+        structure = scores.view.structure
+        ranked = dict(zip(scores.keys, scores.members(survivors), strict=True))
+        if self.groups == "structural":
+            kept = fit_members(structure, ranked, keep)
+        else:
+            groups = [structure.group(key) for key in scores.keys]
+            rest = structure.prunable - sum(group.weights * group.count for group in groups)
+            kept = keep_members(groups, [ranked[key] for key in scores.keys], keep * structure.prunable - rest)
+        return [_bits(kept[key], len(ranked[key])) for key in scores.keys]
+
+    def _stored_columns(self, scores: Scores, survivors: list[torch.Tensor], target: float) -> Plan:
+        """Return the plan whose compact matrices, neurons and heads store ``target`` weights."""
+        structure = scores.view.structure
+
+        def plan_of(alive: list[torch.Tensor]) -> Plan:
+            whole = scores.view.plan.then(scores.plan(survivors, alive))
+            return compacted(structure, propagated(scores.view, whole))
+
+        plan = fit_columns(structure, scores.members(survivors), plan_of, target)
+        alive = [plan.mask(matrix).any(dim=0) for matrix in structure.matrices]
+        return scores.plan(survivors, alive).then(scores.wholes(alive, plan))
 
 
 def _reaching(score: torch.Tensor, threshold: float) -> torch.Tensor:
@@ -196,39 +187,45 @@ def _reaching(score: torch.Tensor, threshold: float) -> torch.Tensor:
     return bits
 
 
-def _bisect(plan_at: Callable[[float], Plan], view: View, target: int, high: float) -> Plan:
-    """Return the plan of the largest factor in [0, high] found that still keeps ``target`` weights."""
+def _bits(kept: torch.Tensor, count: int) -> torch.Tensor:
+    import torch
+
+    bits = torch.zeros(count, dtype=torch.bool)
+    bits[kept] = True
+    return bits
+
+
+def _bisect(
+    plan_at: Callable[[float], Plan], count: Callable[[Plan], int], target: int, high: float, enough: float = ENOUGH
+) -> Plan:
+    """Return the plan of the largest factor in [0, high] found that still keeps ``target`` weights.
+
+    Stops early where no more than ``enough`` of the target is left to trim.
+    """
     low, best = 0.0, plan_at(0.0)
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         plan = plan_at(middle)
-        count = _count(plan, view)
-        if count >= target:
+        found = count(plan)
+        if found >= target:
             low, best = middle, plan
-            if count == target:
+            if found <= target * (1 + enough):
                 break
         else:
             high = middle
     return best
 
 
-def _count(plan: Plan, view: View) -> int:
-    return plan.nonzero(view.structure)
-
-
-def _trim(plan: Plan, view: View, scores: list[torch.Tensor], target: int) -> Plan:
-    """Drop the lowest-scored weights that a plan still holds until exactly ``target`` are left."""
-    import torch
-
+def _trim(plan: Plan, scores: Scores, target: int, count: Callable[[Plan], int]) -> Plan:
+    """Drop the lowest-scored weights that a plan still holds until ``target`` are left, dead parts taken out."""
     from benchmark.whisper.plan import Plan
 
-    matrices, surplus = view.structure.matrices, _count(plan, view) - target
-    if surplus <= 0:
-        return plan
-    masks = [plan.mask(matrix) for matrix in matrices]
-    flat = torch.cat([torch.where(mask, score, torch.inf).flatten() for mask, score in zip(masks, scores, strict=True)])
-    bits = torch.cat([mask.flatten() for mask in masks])
-    bits[torch.sort(flat, stable=True).indices[:surplus]] = False
-    parts = bits.split([mask.numel() for mask in masks])
-    left = {m.name: part.reshape(m.shape) for m, part in zip(matrices, parts, strict=True)}
-    return Plan(kept=plan.kept, masks=left)
+    matrices = scores.view.structure.matrices
+    for _ in range(BISECTIONS):
+        surplus = count(plan) - target
+        if surplus <= 0:
+            break
+        masks = [scores.view.plan.then(plan).mask(matrix) for matrix in matrices]
+        left = scores.without_lowest(masks, surplus)
+        plan = Plan(kept=plan.kept, masks={m.name: bits for m, bits in zip(matrices, left, strict=True)})
+    return plan

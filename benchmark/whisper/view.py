@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +62,11 @@ class View:
         """Return the bias of the matrix' Linear layer in fp32 and without gradient, shape ``(out,)``; None for k."""
         bias = getattr(self._model.get_submodule(matrix.module), "bias", None)
         return None if bias is None else bias.detach().to(torch.float32)
+
+    def activation(self, matrix: Matrix) -> Callable[[Tensor], Tensor]:
+        """Return the activation function between fc1 and fc2 of the matrix' layer."""
+        layer: Any = self._model.get_submodule(f"{matrix.layers}.{matrix.layer}")
+        return cast(Callable[[Tensor], Tensor], layer.activation_fn)
 
     def statistic(self, kind: Statistic, name: str) -> Tensor:
         """Return what a Calibrate step gathered, on the CPU; ``name`` is a matrix' or one that the kind defines.

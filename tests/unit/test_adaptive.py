@@ -18,6 +18,8 @@ from benchmark.whisper.structure import Group, Structure
 from benchmark.whisper.view import View
 from tests.tiny import tiny_whisper
 
+without_propagation = functools.partial(WeightAdaptive, propagate=False)
+"""The loops below know nothing of what dies with dead parts (tests/unit/test_propagation.py)."""
 Masks = dict[str, np.ndarray]
 Piece = tuple[str, tuple[slice, slice]]
 """A part of a matrix: its name, and the rows and columns."""
@@ -180,7 +182,7 @@ def test_without_a_budget_both_passes_are_those_of_a_plain_loop(
 @pytest.mark.parametrize("pruned", [False, True])
 def test_removed_heads_and_neurons_leave_the_plan_as_wholes(pruned: bool) -> None:
     view = a_view(pruned)
-    rule = WeightAdaptive(alpha=0.6, rho=0.9, beta=0.9, groups="structural")
+    rule = without_propagation(alpha=0.6, rho=0.9, beta=0.9, groups="structural")
     plan = view.plan.then(rule.decide(view))
     expected = naive_passes(view, rule, rule.alpha)
     for group in view.structure.groups:
@@ -210,7 +212,9 @@ def test_removed_heads_and_neurons_leave_the_plan_as_wholes(pruned: bool) -> Non
 def test_a_nominal_budget_scales_the_weight_pass_and_trims_by_score(groups: str, keep: float, pruned: bool) -> None:
     """In these cases the budget is crossed at one threshold only, so there is one answer."""
     view, budget = a_view(pruned), Budget(kind="prunable_nominal", keep=keep)
-    rule = WeightAdaptive.model_validate({"rho": 0.7, "beta": 0.5, "groups": groups, "budget": budget})
+    rule = WeightAdaptive.model_validate(
+        {"rho": 0.7, "beta": 0.5, "groups": groups, "budget": budget, "propagate": False}
+    )
     scores, target = naive_scores(view, rule), round(keep * view.structure.prunable)
     critical = sorted({float(s) for score in scores.values() for s in score.flatten() if s >= 0})
     passes = sparsest(lambda threshold: naive_passes(view, rule, threshold), critical, target)
@@ -222,7 +226,9 @@ def test_a_nominal_budget_scales_the_weight_pass_and_trims_by_score(groups: str,
 @pytest.mark.parametrize("groups", ["column", "structural"])
 def test_a_group_pass_that_takes_too_much_is_scaled_down(groups: str, pruned: bool) -> None:
     view, budget = a_view(pruned), Budget(kind="prunable_nominal", keep=0.6)
-    rule = WeightAdaptive.model_validate({"rho": 0.99, "beta": 1.2, "groups": groups, "budget": budget})
+    rule = WeightAdaptive.model_validate(
+        {"rho": 0.99, "beta": 1.2, "groups": groups, "budget": budget, "propagate": False}
+    )
     scores, target = naive_scores(view, rule), round(0.6 * view.structure.prunable)
     alive = {name: score >= 0 for name, score in scores.items()}
     assert count(naive_passes(view, rule, 0.0)) < target
@@ -241,7 +247,7 @@ def test_trimming_takes_the_lowest_scores_even_where_most_are_equal() -> None:
             model.get_parameter(matrix.name).copy_(torch.randint(1, 4, matrix.shape, generator=draw))
     view = View(model, structure, Plan(), seed=0)
     for keep in (0.9, 0.55, 0.2):
-        rule = WeightAdaptive(group_pass=False, budget=Budget(kind="prunable_nominal", keep=keep))
+        rule = without_propagation(group_pass=False, budget=Budget(kind="prunable_nominal", keep=keep))
         plan, scores = rule.decide(view), naive_scores(view, rule)
         held = sorted(float(s) for m in structure.matrices for s in scores[m.name][plan.mask(m).numpy()])
         everything = sorted(float(s) for score in scores.values() for s in score.flatten())
@@ -254,7 +260,7 @@ def test_trimming_takes_the_lowest_scores_even_where_most_are_equal() -> None:
 def test_a_stored_budget_removes_the_lowest_heads_and_neurons(keep: float, weight_pass: bool, pruned: bool) -> None:
     view = a_view(pruned)
     structure, budget = view.structure, Budget(kind="prunable_stored", keep=keep)
-    rule = WeightAdaptive(groups="structural", alpha=0.6, budget=budget, weight_pass=weight_pass)
+    rule = without_propagation(groups="structural", alpha=0.6, budget=budget, weight_pass=weight_pass)
     plan = view.plan.then(rule.decide(view))
     survivors = {n: s >= (rule.alpha if weight_pass else 0.0) for n, s in naive_scores(view, rule).items()}
     left: dict[str, list[float]] = {"head": [], "ffn_neuron": []}

@@ -1,0 +1,175 @@
+"""What the weight-adaptive rule ranks by: weights in spreads of their matrix, groups by what is left of them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from benchmark.pruning.groups import alive_members
+from benchmark.pruning.penalties import Family, families
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.pruning.adaptive import WeightAdaptive
+    from benchmark.whisper.plan import Plan
+    from benchmark.whisper.view import View
+
+MAD_OF_A_GAUSSIAN = 0.6744897501960817
+"""Median absolute deviation of a standard normal: dividing by it makes the robust scale comparable to ``std``."""
+
+
+class Scores:
+    """The scores of one view under one rule; lists are in the order of the structure's matrices, or of ``families``."""
+
+    def __init__(self, view: View, rule: WeightAdaptive) -> None:
+        self.view, self.rule = view, rule
+        self.families: list[Family] = [f for f in families(view.structure, rule.groups) if f.grouped]
+        self.keys = [family.parts[0].matrix.group for family in self.families]
+        self._whole = rule.groups in ("structural", "head", "ffn_neuron")
+        self._place = {matrix.name: index for index, matrix in enumerate(view.structure.matrices)}
+        self.weights = [self._in_spreads(index) for index in range(len(view.structure.matrices))]
+
+    # --- pass 1 ---------------------------------------------------------------------------------------------------
+
+    def _in_spreads(self, index: int) -> torch.Tensor:
+        """Return ``|w| / spread(W)``, removed weights at minus infinity, exact zeros just above, of the matrix' shape.
+
+        With a floor ``tau``, the spread is at least ``tau / alpha`` deviations of the matrix' kind, so that the
+        threshold ``alpha`` means ``max(alpha * spread(W), tau * std(kind))``.
+        """
+        import torch
+
+        matrix = self.view.structure.matrices[index]
+        weight, alive = self.view.weight(matrix).cpu(), self.view.mask(matrix).cpu()
+        # mad: over what is not zero; where a penalty made most weights zero, the median itself would be
+        living = weight[alive & (weight != 0)] if self.rule.scale == "mad" else weight[alive]
+        if living.numel() == 0:
+            return torch.where(alive, 0.0, -torch.inf)
+        if self.rule.scale == "std":
+            spread = living.std(correction=0)
+        else:
+            spread = (living - living.median()).abs().median() / MAD_OF_A_GAUSSIAN
+        spread = spread.clamp_min(torch.finfo(weight.dtype).tiny)
+        if self.rule.tau:
+            floor = self.rule.tau * self._deviation_of_kind[matrix.kind]
+            spread = torch.maximum(spread, floor / self.rule.alpha) if self.rule.alpha else floor
+        distance = (weight - living.mean()).abs() if self.rule.centre == "mean" else weight.abs()
+        return torch.where(alive, torch.where(weight == 0, 0.0, distance / spread), -torch.inf)
+
+    @cached_property
+    def _deviation_of_kind(self) -> dict[str, torch.Tensor]:
+        """Return the standard deviation of all living weights of each kind of matrix, over all layers."""
+        import torch
+
+        sums: dict[str, torch.Tensor] = {}
+        for matrix in self.view.structure.matrices:
+            living = self.view.weight(matrix).cpu()[self.view.mask(matrix).cpu()].double()
+            one = torch.stack([torch.tensor(float(living.numel())), living.sum(), living.square().sum()])
+            sums[matrix.kind] = sums.get(matrix.kind, torch.zeros(3).double()) + one
+        return {
+            kind: (square / count - (total / count) ** 2).clamp_min(0).sqrt().clamp_min(1e-30).float()
+            for kind, (count, total, square) in sums.items()
+        }
+
+    def survivors(self, factor: float) -> list[torch.Tensor]:
+        """Return the bits of the weight pass at ``factor`` times its thresholds; an exact zero never survives."""
+        alpha = self.rule.alpha or (1.0 if self.rule.tau else 0.0)  # with tau alone, scores are in units of it
+        threshold = factor * alpha if self.rule.weight_pass else 0.0
+        return [(score >= threshold) & (score > 0) for score in self.weights]
+
+    def without_lowest(self, masks: list[torch.Tensor], surplus: int) -> list[torch.Tensor]:
+        """Return ``masks`` less the ``surplus`` lowest-scored weights they hold; ties fall in order."""
+        import torch
+
+        held = torch.cat([score[mask] for score, mask in zip(self.weights, masks, strict=True)])
+        threshold = held.kthvalue(surplus).values
+        spare = surplus - int((held < threshold).sum())  # of those that equal the threshold, the first ones go
+        result = []
+        for score, mask in zip(self.weights, masks, strict=True):
+            ties = mask & (score == threshold)
+            first = ties & (ties.flatten().cumsum(0).reshape(ties.shape) <= spare)
+            spare -= int(first.sum())
+            result.append(mask & (score >= threshold) & ~first)
+        return result
+
+    # --- pass 2 ---------------------------------------------------------------------------------------------------
+
+    def members(self, survivors: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Return one number per member, a tensor a family: below 1 the thresholds as given would remove it.
+
+        The smaller of (surviving share / (rho * mean share)) and (L2 norm / (beta * mean norm)), means over all
+        members of the family (heads and neurons: over those that were alive before). Dead ones: minus infinity.
+        """
+        result = []
+        for family in self.families:
+            counts, squares = self._left(family, survivors)
+            alive = self._alive(family) if self._whole else counts > 0
+            peers = alive if self._whole else slice(None)
+            result.append(self._relative(counts / family.size, squares.sqrt(), alive, peers))
+        return result
+
+    def sizes(self, survivors: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Return the surviving weights of each member, a tensor a family."""
+        return [self._left(family, survivors)[0] for family in self.families]
+
+    def _left(self, family: Family, survivors: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return count and sum of squares of what survives in each member, in double precision."""
+        counts, squares = [], []
+        for part in family.parts:
+            mask = survivors[self._place[part.matrix.name]]
+            weight = self.view.weight(part.matrix).cpu() * mask
+            counts.append(part.totals(mask.float()).double())
+            squares.append(part.totals(weight.square()).double())
+        return sum(counts[1:], counts[0]), sum(squares[1:], squares[0])
+
+    def _alive(self, family: Family) -> torch.Tensor:
+        return self._alive_in(family.parts[0].matrix.group)
+
+    def _alive_in(self, key: str) -> torch.Tensor:
+        return alive_members(self.view.plan, self.view.structure.group(key))
+
+    def _relative(
+        self, share: torch.Tensor, norm: torch.Tensor, alive: torch.Tensor, peers: torch.Tensor | slice
+    ) -> torch.Tensor:
+        import torch
+
+        terms = [
+            value / (limit * value[peers].mean()).clamp_min(1e-300)
+            for value, limit in ((share, self.rule.rho), (norm, self.rule.beta))
+            if limit > 0
+        ]
+        score = torch.stack(terms).amin(dim=0) if terms else torch.full(share.shape, torch.inf).double()
+        return torch.where(alive, score, -torch.inf)
+
+    # --- plans ----------------------------------------------------------------------------------------------------
+
+    def plan(self, survivors: list[torch.Tensor], members: list[torch.Tensor] | None = None) -> Plan:
+        """Return the plan that keeps ``survivors`` of the members whose bits (a tensor a family) are set."""
+        from benchmark.whisper.plan import Plan
+
+        masks = {m.name: bits for m, bits in zip(self.view.structure.matrices, survivors, strict=True)}
+        if members is None:
+            return Plan(masks=masks)
+        if self._whole:
+            kept = {key: bits.nonzero().flatten() for key, bits in zip(self.keys, members, strict=True)}
+            return Plan(kept, masks)
+        for family, bits in zip(self.families, members, strict=True):
+            (part,) = family.parts
+            masks[part.matrix.name] = masks[part.matrix.name] & part.spread(bits)
+        return Plan(masks=masks)
+
+    def wholes(self, alive: list[torch.Tensor], carried_out: Plan) -> Plan:
+        """Return what columns make removable as wholes: compact matrices, neurons and heads that nothing reads.
+
+        ``alive`` holds a bool tensor a matrix; ``carried_out`` is the plan in which compact matrices were chosen.
+        """
+        from benchmark.whisper.plan import Plan
+
+        columns = {n: live for n, live in carried_out.columns.items() if n not in self.view.plan.columns}
+        kept = {}
+        for matrix, bits in zip(self.view.structure.matrices, alive, strict=True):
+            if matrix.axis == 1:
+                read = bits.reshape(-1, matrix.width).any(dim=1)
+                kept[matrix.group] = (read & self._alive_in(matrix.group)).nonzero().flatten()
+        return Plan(kept, columns=columns)
