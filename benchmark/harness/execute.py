@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from benchmark.api import Calibrate, Prune, Quantise, Rewind, Rule, Step
 from benchmark.errors import SpecError
@@ -22,8 +20,9 @@ from benchmark.harness.training import Progress, fit, stream_order
 from benchmark.harness.tree import CellPath, Node, Tree
 from benchmark.measure.counting import macs, nonzero, parameters
 from benchmark.measure.decoding import Decoding, transcribe
+from benchmark.pruning.applying import prune_
 from benchmark.pruning.budgets import check_budget, reached
-from benchmark.pruning.propagation import compacted, constants, propagated
+from benchmark.pruning.propagation import compacted
 from benchmark.store.records import MODEL, PLAN, Attempt, Record, clear_uncommitted
 from benchmark.whisper.masking import Masker
 from benchmark.whisper.plan import Plan
@@ -78,25 +77,11 @@ def _apply(
 
 def _prune(rule: Rule, state: State, bench: Bench, seed: int) -> State:
     """Return the state under the rule's plan, with what the rule and dead parts change of plan and weights."""
-    model, structure = bench.model(state), bench.structure
-    view = View(model, structure, state.plan, derive(seed, "method"), state.statistics)
-    decided = rule.decide(view)
-    plan = state.plan.then(decided)
-    plan.validate(structure)
-    _write(model, rule.rewrite(view, decided))
-    _write(model, constants(view, plan))
-    whole = propagated(view, plan)
-    died = max(plan.nonzero(structure) - whole.nonzero(structure), plan.stored(structure) - whole.stored(structure))
-    check_budget(whole, structure, rule.budget, rule.smallest(structure), free=state.ledger.died + died)
-    ledger = dataclasses.replace(state.ledger, died=state.ledger.died + died)
-    return dataclasses.replace(state, plan=whole, weights=snapshot(model), ledger=ledger)
-
-
-@torch.no_grad()
-def _write(model: Any, values: Mapping[str, torch.Tensor]) -> None:
-    for name, value in values.items():
-        parameter = model.get_parameter(name)
-        parameter.copy_(value.to(parameter))
+    model = bench.model(state)
+    view = View(model, bench.structure, state.plan, derive(seed, "method"), state.statistics)
+    pruned = prune_(rule, view, model, state.ledger.died)
+    ledger = dataclasses.replace(state.ledger, died=state.ledger.died + pruned.died)
+    return dataclasses.replace(state, plan=pruned.plan, weights=snapshot(model), ledger=ledger)
 
 
 def train_node(node: Node, tree: Tree, bench: Bench, shop: Workshop, seed: int, progress: Progress | None) -> None:

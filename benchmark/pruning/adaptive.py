@@ -14,6 +14,7 @@ pass' own score.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -137,14 +138,18 @@ class WeightAdaptive(Rule):
                 survivors, self._best_members(scores, survivors, target / scores.view.structure.prunable)
             )
         ranked, sizes = scores.members(survivors), scores.sizes(survivors)
-        aim = target
-        for _ in range(BISECTIONS):  # what dies with dead parts leaves room for more
+        low, high = 0.0, float(sum(float(size.sum()) for size in sizes))
+        aim, best, miss = float(target), None, math.inf
+        for _ in range(BISECTIONS):  # what dies with dead parts leaves room for more members
             plan = scores.plan(survivors, keep_top(ranked, sizes, aim))
-            short = target - self._count(scores, plan)
-            if short <= min(int(size.min()) for size in sizes) or aim >= sum(float(size.sum()) for size in sizes):
+            over = self._count(scores, plan) - target
+            if abs(over) < miss:
+                best, miss = plan, abs(over)
+            low, high = (low, aim) if over > 0 else (aim, high)
+            if not over or high - low < 1:
                 break
-            aim += short
-        return plan
+            aim = (low + high) / 2
+        return best if best is not None else scores.plan(survivors)
 
     # --- stored budgets -------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from benchmark.api import Budget, Fit, Method, Prune, Rule
@@ -30,7 +31,7 @@ def compress(
         SpecError: the model is no Whisper, or the method is unknown, wants training, or cannot meet a stored budget.
         BudgetMissedError: the method did not reach ``keep`` within the tolerance.
     """
-    from benchmark.pruning.budgets import check_budget
+    from benchmark.pruning.applying import prune_
     from benchmark.pruning.groups import GroupRule
 
     structure = Structure.of(model)
@@ -40,10 +41,8 @@ def compress(
         free = sum(group.weights * group.count for group in structure.groups if group.kind in rule.groups)
         budget = budget.model_copy(update={"keep": 1 - (1 - keep) * free / structure.prunable})
         rule = rule.model_copy(update={"budget": budget})
-    plan = rule.decide(View(model, structure, Plan(), seed))
-    plan.validate(structure)
-    check_budget(plan, structure, budget, rule.smallest(structure))
-    return shrink(model, plan)
+    work = copy.deepcopy(model)
+    return shrink(work, prune_(rule, View(work, structure, Plan(), seed), work).plan)
 
 
 def _single_rule(method: Method, name: str, budget: Budget) -> Rule:
@@ -57,6 +56,11 @@ def _single_rule(method: Method, name: str, budget: Budget) -> Rule:
     steps = list(method.program(budget, total_steps=2))
     if any(isinstance(step, Fit) and step.penalty is not None for step in steps):
         raise SpecError(f"method {name!r} trains with a penalty before it prunes; use `prunebench run` for it")
+    other = [type(step).__name__ for step in steps if not isinstance(step, (Fit, Prune))]
+    if other:
+        raise SpecError(
+            f"method {name!r} needs a {other[0]} step, and compress has no data; use `prunebench run` for it"
+        )
     rules = [step.rule for step in steps if isinstance(step, Prune)]
     if len(rules) != 1:
         raise SpecError(f"method {name!r} prunes {len(rules)} times; compress takes methods that prune exactly once")

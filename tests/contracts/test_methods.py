@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from benchmark.api import Budget, Calibrate, Fit, Method, Prune
 from benchmark.harness.tree import _checked
+from benchmark.pruning.applying import prune_
 from benchmark.pruning.budgets import check_budget
 from benchmark.registry import REGISTRY
 from benchmark.whisper.plan import Plan
@@ -35,15 +38,16 @@ def test_rules_compose_meet_the_budget_and_repeat_at_equal_seeds(name: str, budg
     structure = Structure.of(model)
     plans = []
     for _ in range(2):
-        plan, smallest, statistics = Plan(), 1, {}
+        plan, smallest, died, statistics = Plan(), 1, 0, {}
         for step in REGISTRY.get("method", name).program(budget, 100):
             if isinstance(step, Calibrate):
                 statistics = random_statistics(structure, step.statistics)
             if isinstance(step, Prune):
-                plan = plan.then(step.rule.decide(View(model, structure, plan, 7, statistics)))
+                copied = copy.deepcopy(model)
+                pruned = prune_(step.rule, View(copied, structure, plan, 7, statistics), copied, died)
+                plan, died = pruned.plan, died + pruned.died
                 smallest = max(smallest, step.rule.smallest(structure))
-                check_budget(plan, structure, step.rule.budget, step.rule.smallest(structure))
-        check_budget(plan, structure, budget, smallest)
+        check_budget(plan, structure, budget, smallest, free=died)
         plans.append(plan)
     assert plans[0] == plans[1]
 

@@ -1,0 +1,57 @@
+"""What a Prune does, in the harness, in ``compress`` and in the contract tests alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmark.pruning.budgets import check_budget
+from benchmark.pruning.propagation import constants, propagated
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.api import Rule
+    from benchmark.whisper.plan import Plan
+    from benchmark.whisper.view import View
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """The whole plan after a Prune, and how many prunable weights went because nothing was left for them to do."""
+
+    plan: Plan
+    died: int
+
+
+def prune_(rule: Rule, view: View, model: Any, died_before: int = 0) -> Pruned:
+    """Ask ``rule`` for a plan, let what is dead by it go too, and write into ``model`` what that changes of the weights.
+
+    Only rewritten values and folded constants are written; zeros are the Masker's. ``model`` is the one that ``view``
+    looks at. ``died_before`` are weights that went for free at earlier Prunes of the same path.
+
+    Raises:
+        BudgetMissedError: the plan misses the rule's own budget.
+        SpecError: the rule cannot decide, or its plan is not one of this model.
+    """
+    structure = view.structure
+    decided = rule.decide(view)
+    plan = view.plan.then(decided)
+    plan.validate(structure)
+    rewritten = rule.rewrite(view, decided)
+    _write(model, rewritten)
+    _write(model, constants(view, plan))
+    whole = propagated(view, plan)
+    died = max(plan.nonzero(structure) - whole.nonzero(structure), plan.stored(structure) - whole.stored(structure))
+    check_budget(whole, structure, rule.budget, rule.smallest(structure), free=died_before + died)
+    return Pruned(whole, died)
+
+
+def _write(model: Any, values: Mapping[str, torch.Tensor]) -> None:
+    import torch
+
+    with torch.no_grad():
+        for name, value in values.items():
+            parameter = model.get_parameter(name)
+            parameter.copy_(value.to(parameter))
