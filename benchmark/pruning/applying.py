@@ -26,7 +26,7 @@ class Pruned:
 
 
 def prune_(rule: Rule, view: View, model: Any, died_before: int = 0) -> Pruned:
-    """Ask ``rule`` for a plan, let what is dead by it go too, and write into ``model`` what that changes of the weights.
+    """Ask ``rule`` for a plan, let what is dead by it go too, and write what that changes of weights into ``model``.
 
     Only rewritten values and folded constants are written; zeros are the Masker's. ``model`` is the one that ``view``
     looks at. ``died_before`` are weights that went for free at earlier Prunes of the same path.
