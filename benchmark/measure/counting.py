@@ -49,6 +49,25 @@ class Macs:
 
 
 @dataclass(frozen=True)
+class ForcedMacs:
+    """Multiply-accumulates of one teacher-forced pass at batch 1: what a forward pass over a whole text costs."""
+
+    encoder: int
+    """The encoder, per window."""
+    cross_kv: int
+    """Keys and values of the decoder's cross-attention."""
+    decoder: int
+    """All tokens through the decoder, LM head included, cross K/V not."""
+    tokens: int
+    """How many tokens; each is scored against all of them (what the causal mask hides is computed too)."""
+
+    @property
+    def total(self) -> int:
+        """The whole pass."""
+        return self.encoder + self.cross_kv + self.decoder
+
+
+@dataclass(frozen=True)
 class Size:
     """Parameters of a model, tied ones counted once."""
 
@@ -73,6 +92,16 @@ def nonzero(model: nn.Module) -> int:
     return sum(int(torch.count_nonzero(parameter)) for parameter in model.parameters())
 
 
+def parameters_by_stack(model: Any) -> dict[str, int]:
+    """Return the parameters of the ``encoder`` and of the ``decoder`` with the LM head, which is tied to its embedding.
+
+    The two add up to ``parameters``: a parameter that several modules share counts once.
+    """
+    encoder = {id(parameter): parameter.numel() for parameter in model.get_encoder().parameters()}
+    every = {id(parameter): parameter.numel() for parameter in model.parameters()}
+    return {"encoder": sum(encoder.values()), "decoder": sum(every[key] for key in every.keys() - encoder.keys())}
+
+
 def macs(model: Any, position: int) -> Macs:
     """Count a ``WhisperForConditionalGeneration``, stock or unevenly shrunk, with ptflops; the model is not touched.
 
@@ -87,8 +116,24 @@ def macs(model: Any, position: int) -> Macs:
     return Macs(
         encoder=_count(lambda: hollow.get_encoder()(_window(hollow))),
         cross_kv=_count(lambda: _cross_kv(hollow)),
-        decoder_token=_count(lambda: _token(hollow, position)),
+        decoder_token=_count(lambda: _decode(hollow, tokens=1, position=position)),
         position=position,
+    )
+
+
+def teacher_forced(model: Any, tokens: int) -> ForcedMacs:
+    """Count one pass over ``tokens`` given tokens as ``macs`` does; the model is not touched.
+
+    Raises:
+        SpecError: no tokens, more than the decoder has positions, or the model cannot be run without its weights.
+    """
+    _check_tokens(model, tokens)
+    hollow = _hollow(model)
+    return ForcedMacs(
+        encoder=_count(lambda: hollow.get_encoder()(_window(hollow))),
+        cross_kv=_count(lambda: _cross_kv(hollow)),
+        decoder=_count(lambda: _decode(hollow, tokens=tokens, position=0)),
+        tokens=tokens,
     )
 
 
@@ -119,6 +164,17 @@ def closed_form(model: Any, position: int) -> Macs:
     )
 
 
+def teacher_forced_closed_form(model: Any, tokens: int) -> ForcedMacs:
+    """Return the same from the shapes alone: ``tokens`` times a token that reads as many keys (the full score matrix).
+
+    Raises:
+        SpecError: no tokens, or more than the decoder has positions.
+    """
+    _check_tokens(model, tokens)
+    last = closed_form(model, tokens - 1)
+    return ForcedMacs(last.encoder, last.cross_kv, tokens * last.decoder_token, tokens)
+
+
 def _numel(*layers: Any) -> int:
     return sum(int(layer.weight.numel()) for layer in layers)
 
@@ -137,6 +193,12 @@ def _check_position(model: Any, position: int) -> None:
     limit = int(model.config.max_target_positions)
     if not 0 <= position < limit:
         raise SpecError(f"position = {position}: the decoder has positions 0 to {limit - 1}")
+
+
+def _check_tokens(model: Any, tokens: int) -> None:
+    limit = int(model.config.max_target_positions)
+    if not 1 <= tokens <= limit:
+        raise SpecError(f"tokens = {tokens}: the decoder takes 1 to {limit}")
 
 
 def _hollow(model: Any) -> Any:
@@ -174,8 +236,8 @@ def _cross_kv(model: Any) -> None:
         layer.encoder_attn.v_proj(encoded)
 
 
-def _token(model: Any, position: int) -> None:
-    """Run one token with ``position`` cached tokens before it and the cross K/V of all frames in the cache."""
+def _decode(model: Any, tokens: int, position: int) -> None:
+    """Run ``tokens`` tokens with ``position`` cached ones before them and the cross K/V of all frames in the cache."""
     import torch
     from transformers import DynamicCache, EncoderDecoderCache
 
@@ -188,7 +250,7 @@ def _token(model: Any, position: int) -> None:
                 cached = torch.empty(shape, dtype=model.dtype, device="meta")
                 cache.update(cached, cached, index)
     output = model.get_decoder()(
-        input_ids=torch.zeros(1, 1, dtype=torch.long, device="meta"),
+        input_ids=torch.zeros(1, tokens, dtype=torch.long, device="meta"),
         encoder_hidden_states=_encoded(model),
         past_key_values=EncoderDecoderCache(*caches),
         use_cache=True,

@@ -12,25 +12,41 @@ from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from benchmark.errors import SpecError
 from benchmark.measure import counting
-from benchmark.measure.counting import Size, closed_form, macs, nonzero, parameters
+from benchmark.measure.counting import (
+    Size,
+    closed_form,
+    macs,
+    nonzero,
+    parameters,
+    parameters_by_stack,
+    teacher_forced,
+    teacher_forced_closed_form,
+)
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import Structure
 from benchmark.whisper.surgery import shrink
 from tests.tiny import features, tiny_whisper
 
 PARTS = ("encoder", "cross_kv", "decoder_token")
+CHECKPOINTS = {"tiny": (384, 4, 6), "base": (512, 6, 8), "small": (768, 12, 12), "medium": (1024, 24, 16)}
+"""d_model, layers a stack and heads, from the config.json of each checkpoint on the Hugging Face hub."""
 
 
-def stock(width: int, layers: int) -> WhisperForConditionalGeneration:
-    """A stock shape without weights: counting needs none."""
+def checkpoint(name: str) -> WhisperForConditionalGeneration:
+    """The shapes of ``openai/whisper-<name>`` without its weights: counting needs none."""
+    width, layers, heads = CHECKPOINTS[name]
     config = WhisperConfig(
+        vocab_size=51865,
+        num_mel_bins=80,
         d_model=width,
         encoder_layers=layers,
         decoder_layers=layers,
-        encoder_attention_heads=width // 64,
-        decoder_attention_heads=width // 64,
+        encoder_attention_heads=heads,
+        decoder_attention_heads=heads,
         encoder_ffn_dim=4 * width,
         decoder_ffn_dim=4 * width,
+        max_source_positions=1500,
+        max_target_positions=448,
     )
     with torch.device("meta"):
         return WhisperForConditionalGeneration(config)
@@ -44,14 +60,47 @@ def uneven() -> WhisperForConditionalGeneration:
 
 
 @pytest.mark.parametrize(
-    ("width", "layers", "gflops", "millions"),
-    [(384, 4, 40.54, 37.76), (512, 6, 96.92, 72.59), (768, 12, 386.96, 241.73)],
+    ("name", "one_token", "text"),
+    [("tiny", 40.54, 71.08), ("base", 96.92, 151.05), ("small", 386.96, 543.28), ("medium", 1290.02, 1738.12)],
 )
-def test_published_figures(width: int, layers: int, gflops: float, millions: float) -> None:
-    model = stock(width, layers)
-    assert 2e-9 * macs(model, 0).total == pytest.approx(gflops, rel=0.0005)
-    assert 2e-9 * closed_form(model, 0).total == pytest.approx(gflops, rel=0.0005)
-    assert parameters(model) / 1e6 == pytest.approx(millions, abs=0.01)
+def test_known_flops(name: str, one_token: float, text: float) -> None:
+    """GFLOPs (2 x MACs) of 30 s and one decoder token, and of 30 s and a teacher-forced text of 448 tokens."""
+    model = checkpoint(name)
+    for count in (macs, closed_form):
+        assert 2e-9 * count(model, 0).total == pytest.approx(one_token, rel=0.005)
+    for forced in (teacher_forced, teacher_forced_closed_form):
+        assert 2e-9 * forced(model, 448).total == pytest.approx(text, rel=0.005)
+    assert macs(model, 0) == closed_form(model, 0)
+    assert teacher_forced(model, 448) == teacher_forced_closed_form(model, 448)
+
+
+@pytest.mark.parametrize(
+    ("name", "millions", "encoder", "decoder"),
+    [
+        ("tiny", 37.76, None, None),
+        ("base", 72.59, None, None),
+        ("small", 241.73, 88.15, 153.58),
+        ("medium", 763.86, 307.22, 456.64),
+    ],
+)
+def test_known_parameters(name: str, millions: float, encoder: float | None, decoder: float | None) -> None:
+    model = checkpoint(name)
+    stacks = parameters_by_stack(model)
+    assert parameters(model) / 1e6 == pytest.approx(millions, abs=0.006)
+    assert sum(stacks.values()) == parameters(model)
+    if encoder is not None and decoder is not None:
+        assert stacks["encoder"] / 1e6 == pytest.approx(encoder, abs=0.006)
+        assert stacks["decoder"] / 1e6 == pytest.approx(decoder, abs=0.006)
+
+
+def test_the_attention_products_are_in_each_part() -> None:
+    """Small: what depends on keys alone is 42 GMac of its encoder (the 21 % that sdpa would hide)."""
+    model = checkpoint("small")
+    counted, width, frames, layers = macs(model, 9), 768, 1500, 12
+    convolutions = 3000 * 3 * 80 * width + frames * 3 * width * width
+    assert counted.encoder == convolutions + layers * frames * (12 * width**2 + 2 * frames * width)
+    assert counted.cross_kv == layers * frames * 2 * width**2
+    assert counted.decoder_token == layers * (14 * width**2 + 2 * (10 + frames) * width) + 51865 * width
 
 
 @pytest.mark.parametrize("make", [tiny_whisper, uneven])
@@ -61,6 +110,18 @@ def test_closed_form_and_counter_agree(make: Any, position: int) -> None:
     counted, derived = macs(model, position), closed_form(model, position)
     assert counted == derived
     assert counted.total == counted.encoder + counted.cross_kv + counted.decoder_token
+
+
+@pytest.mark.parametrize("make", [tiny_whisper, uneven])
+@pytest.mark.parametrize("tokens", [1, 9])
+def test_a_teacher_forced_pass_counts_what_torchs_own_counter_does(make: Any, tokens: int) -> None:
+    model = make()
+    model.set_attn_implementation("eager")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(features(model, batch=1), decoder_input_ids=torch.ones(1, tokens, dtype=torch.long), use_cache=False)
+    counted = teacher_forced(model, tokens)
+    assert counter.get_total_flops() == 2 * counted.total
+    assert counted == teacher_forced_closed_form(model, tokens)
 
 
 @pytest.mark.parametrize("make", [tiny_whisper, uneven])
@@ -137,6 +198,22 @@ def test_a_position_must_exist(position: int) -> None:
     for count in (macs, closed_form):
         with pytest.raises(SpecError, match="positions 0 to 23"):
             count(tiny_whisper(), position)
+
+
+@pytest.mark.parametrize("tokens", [0, 25])
+def test_a_text_must_fit(tokens: int) -> None:
+    for count in (teacher_forced, teacher_forced_closed_form):
+        with pytest.raises(SpecError, match="takes 1 to 24"):
+            count(tiny_whisper(), tokens)
+
+
+def test_an_untied_head_counts_in_the_decoder() -> None:
+    model = tiny_whisper(d=32, vocab=100)
+    tied = parameters_by_stack(model)
+    model.proj_out.weight = torch.nn.Parameter(model.proj_out.weight.detach().clone())
+    untied = parameters_by_stack(model)
+    assert untied == {"encoder": tied["encoder"], "decoder": tied["decoder"] + 100 * 32}
+    assert sum(untied.values()) == parameters(model)
 
 
 def test_what_ptflops_swallows_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:

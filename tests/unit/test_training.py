@@ -19,6 +19,7 @@ from benchmark.harness.execute import train_node
 from benchmark.harness.state import Moments, Workshop
 from benchmark.harness.training import Tokenised, fit, stream_order
 from benchmark.harness.tree import CellPath, Node, Tree, grow
+from benchmark.pruning.applying import prune_
 from benchmark.pruning.weights import MagnitudeWeights
 from benchmark.specs import Leaderboard, Training
 from benchmark.whisper.masking import Masker
@@ -245,7 +246,7 @@ def straight_through(path: CellPath) -> tuple[dict[str, torch.Tensor], Plan]:
     past: dict[int, tuple[dict[str, torch.Tensor], Moments | None]] = {0: (copy.deepcopy(model.state_dict()), None)}
     for step in path.program:
         if isinstance(step, Prune):
-            plan = plan.then(step.rule.decide(View(model, Structure.of(model), plan, 0)))
+            plan = prune_(step.rule, View(model, Structure.of(model), plan, 0), model).plan
         elif isinstance(step, Rewind):
             weights, moments = past[step.to_step]
             model.load_state_dict(weights)
@@ -288,7 +289,8 @@ def test_rewinding_restores_weights_and_moments_to_the_bit_and_keeps_the_plan(
         train_node(node, chain, bench, shop, seed=0, progress=None)
     model = tiny()
     saved, second, third = shop.load(past[to_step]), shop.load("second"), shop.load("third")
-    plan = pruning.rule.decide(View(bench.model(second), bench.structure, second.plan, 0))
+    pruned = bench.model(second)
+    plan = prune_(pruning.rule, View(pruned, bench.structure, second.plan, 0), pruned).plan
     assert third.plan == plan
     assert (saved.optimizer is None) == (to_step == 0)
     model.load_state_dict(saved.weights or {}, strict=False)
