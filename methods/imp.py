@@ -10,7 +10,7 @@ from pydantic import Field
 
 from benchmark.api import Budget, Fit, Method, MethodConfig, Prune, Rewind, Step
 from benchmark.errors import SpecError
-from benchmark.pruning.weights import MagnitudeWeights, Scope
+from benchmark.pruning.weights import MagnitudeWeights, WeightScope
 from benchmark.registry import REGISTRY
 
 
@@ -19,9 +19,17 @@ class ImpConfig(MethodConfig):
 
     rate: float = Field(default=0.85, gt=0, lt=1, description="share of the remaining weights that a round keeps")
     round_share: float = Field(default=0.06, gt=0, lt=1, description="share of all steps that a round trains")
-    scope: Scope = Field(default="global", description="rank over the whole model, or within each matrix")
+    scope: WeightScope = Field(
+        default="global", description="rank over the model, in each matrix, or with Erdos-Renyi shares"
+    )
     after_prune: Literal["continue", "rewind"] = Field(
-        default="continue", description="go on from the pruned weights, or from those at the end of the first Fit"
+        default="continue", description="go on from the pruned weights, or from early ones"
+    )
+    rewind_at: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="how far into the training before the first Prune a rewind goes, as a share",
     )
 
 
@@ -30,9 +38,10 @@ class Imp(Method):
     """Iterative magnitude pruning (Han et al. 2015; Frankle and Carbin 2019, arXiv 1803.03635).
 
     Rounds of pruning and training: each round keeps `rate` of what is left. `after_prune: rewind` restores weights and
-    optimiser to the end of the first Fit after each pruning (Frankle et al. 2020, arXiv 1912.05671), which gives no
-    steps back: all cells train equally long. All budgets share one chain of rounds; a cell leaves it where its last
-    pruning takes what its budget still needs.
+    optimiser after each pruning to an earlier step: to the share `rewind_at` of the first training (Frankle et al.
+    2020, arXiv 1912.05671); below 1 the schedule of the learning rate restarts there. A rewind gives no steps back: all
+    cells train equally long. All budgets share one chain of rounds; a cell leaves it where its last pruning takes what
+    its budget still needs.
     """
 
     Config = ImpConfig
@@ -52,12 +61,17 @@ class Imp(Method):
                 f"imp: {len(levels)} rounds for keep {budget.keep:g} need more than the {total_steps} training steps; "
                 "lower split or round_share, lower rate, or train longer"
             )
-        yield Fit(steps=before)
+        early = before
+        if config.after_prune == "rewind":
+            early = max(1, round(config.rewind_at * before))
+        yield Fit(steps=early)
+        if early < before:
+            yield Fit(steps=before - early)
         for level in levels:
             reaches = Budget(kind=budget.kind, keep=level, tolerance=budget.tolerance)
             yield Prune(rule=MagnitudeWeights(budget=reaches, scope=config.scope))
             if config.after_prune == "rewind":
-                yield Rewind(to_step=before)
+                yield Rewind(to_step=early)
             yield Fit(steps=each if level != levels[-1] else last)
 
 

@@ -18,6 +18,7 @@ class L1GroupConfig(MethodConfig):
 
     groups: Kinds = Field(default=KINDS, description="kinds of groups that may go")
     scope: Scope = Field(default="global", description="rank over the whole model, or within each layer")
+    round_to: int = Field(default=1, ge=1, description="every layer keeps a multiple of this many neurons")
 
 
 @REGISTRY.register("method", "l1_group")
@@ -33,5 +34,5 @@ class L1Group(Method):
 
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
         """Fit, prune once, fit."""
-        rule = L1Groups(budget=budget, groups=self.config.groups, scope=self.config.scope)
+        rule = L1Groups(budget=budget, **self.config.model_dump(include={"groups", "scope", "round_to"}))
         yield from one_shot(rule, self.before(self.config.split, total_steps), total_steps)

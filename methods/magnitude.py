@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from benchmark.api import Budget, Method, MethodConfig, Step
-from benchmark.pruning.weights import MagnitudeWeights, Scope
+from benchmark.pruning.weights import MagnitudeWeights, WeightScope
 from benchmark.registry import REGISTRY
 from methods._oneshot import one_shot
 
@@ -15,15 +15,18 @@ from methods._oneshot import one_shot
 class MagnitudeConfig(MethodConfig):
     """How the ranking is done."""
 
-    scope: Scope = Field(default="global", description="rank over the whole model, or within each matrix")
+    scope: WeightScope = Field(
+        default="global", description="rank over the model, in each matrix, or with Erdos-Renyi shares"
+    )
 
 
 @REGISTRY.register("method", "magnitude")
 class Magnitude(Method):
     """The weights of smallest magnitude go, once (Han et al. 2015, arXiv 1506.02626).
 
-    Ranked over the whole model (`scope: global`) or within each matrix (`scope: layer`). Removes single weights (a bit
-    mask), so nothing gets smaller or faster.
+    Ranked over the whole model (`scope: global`), within each matrix (`layer`), or there with the shares of a
+    random graph (`erdos_renyi`; Evci et al. 2020, arXiv 1911.11134). Removes single weights (a bit mask), so nothing
+    gets smaller or faster.
     """
 
     Config = MagnitudeConfig

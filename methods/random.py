@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
-from benchmark.api import Budget, Method, Step
-from benchmark.pruning.weights import RandomWeights
+from pydantic import Field
+
+from benchmark.api import Budget, Method, MethodConfig, Rule, Step
+from benchmark.pruning.weights import RandomColumns, RandomWeights
 from benchmark.registry import REGISTRY
 from methods._oneshot import one_shot
 
 
+class RandomConfig(MethodConfig):
+    """What is drawn."""
+
+    granularity: Literal["weight", "column"] = Field(default="weight", description="single weights or input columns")
+
+
 @REGISTRY.register("method", "random")
 class Random(Method):
-    """Weights removed by a uniform draw over the whole model.
+    """Weights, or whole input columns, removed by a uniform draw over the whole model.
 
-    The control of the mask block: a method that does not beat it has found nothing. Removes single weights (a bit
-    mask), so nothing gets smaller or faster.
+    The control of the mask block: a method that does not beat it has found nothing. Heads and
+    neurons: see random_structured. Removes single weights (a bit mask), so nothing gets smaller or faster; columns do
+    where a compact Linear pays.
     """
 
+    Config = RandomConfig
     budgets = frozenset({"prunable_nominal"})
 
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
         """Fit, prune once, fit."""
-        rule = RandomWeights(budget=budget)
+        rule: Rule = RandomWeights(budget=budget)
+        if self.config.granularity == "column":
+            rule = RandomColumns(budget=budget)
         yield from one_shot(rule, self.before(self.config.split, total_steps), total_steps)

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmark.api import Budget, Method, Step
-from benchmark.pruning.groups import RandomGroups
+from pydantic import Field
+
+from benchmark.api import Budget, Method, MethodConfig, Step
+from benchmark.pruning.groups import KINDS, Kinds, RandomGroups
+from benchmark.pruning.weights import Scope
 from benchmark.registry import REGISTRY
 from methods._oneshot import one_shot
+
+
+class RandomStructuredConfig(MethodConfig):
+    """Which parts may go."""
+
+    groups: Kinds = Field(default=KINDS, description="kinds of groups that may go")
+    scope: Scope = Field(default="global", description="draw over the whole model, or within each layer")
+    round_to: int = Field(default=1, ge=1, description="every layer keeps a multiple of this many neurons")
 
 
 @REGISTRY.register("method", "random_structured")
@@ -17,9 +28,10 @@ class RandomStructured(Method):
     The control of the stored block. Every layer keeps at least one head and one neuron; the matrices get smaller.
     """
 
+    Config = RandomStructuredConfig
     budgets = frozenset({"prunable_stored"})
 
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
         """Fit, prune once, fit."""
-        rule = RandomGroups(budget=budget)
+        rule = RandomGroups(budget=budget, **self.config.model_dump(include={"groups", "scope", "round_to"}))
         yield from one_shot(rule, self.before(self.config.split, total_steps), total_steps)

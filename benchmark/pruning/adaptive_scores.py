@@ -171,5 +171,7 @@ class Scores:
         for matrix, bits in zip(self.view.structure.matrices, alive, strict=True):
             if matrix.axis == 1:
                 read = bits.reshape(-1, matrix.width).any(dim=1)
-                kept[matrix.group] = (read & self._alive_in(matrix.group)).nonzero().flatten()
+                before = self._alive_in(matrix.group)
+                left = read & before if bool((read & before).any()) else before  # a penalty may have zeroed all of it
+                kept[matrix.group] = left.nonzero().flatten()[: None if left is not before else 1]
         return Plan(kept, columns=columns)

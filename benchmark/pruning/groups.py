@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from benchmark.api import Rule
 from benchmark.errors import SpecError
@@ -146,6 +146,7 @@ class GroupRule(Rule):
 
     groups: Kinds = KINDS
     scope: Scope = "global"
+    round_to: int = Field(default=1, ge=1, description="every layer keeps a multiple of this many neurons")
 
     def scores(self, view: View, group: Group) -> torch.Tensor:
         """Return one score per member, shape ``(group.count,)``; the highest stay."""
@@ -153,6 +154,9 @@ class GroupRule(Rule):
 
     def smallest(self, structure: Structure) -> int:
         """Return the weights of the smallest member this rule removes (for the budget's allowance)."""
+        if self.groups == ("ffn_neuron",) or self.round_to > 1:
+            neuron = smallest_group(structure, ("ffn_neuron",)) * self.round_to
+            return min(neuron, smallest_group(structure, ("head",))) if "head" in self.groups else neuron
         return smallest_group(structure, self.groups)
 
     def decide(self, view: View) -> Plan:
@@ -178,9 +182,26 @@ class GroupRule(Rule):
             ours = [group for group in pool if group.kind == kind]
             share = keep * sum(group.weights * group.count for group in ours)
             target = room if kind == self.groups[-1] else share
-            kept |= keep_members(ours, [self._ranked(view, group) for group in ours], target)
+            kept |= self._keep(view, ours, target)
             room -= sum(group.weights * len(kept[group.key]) for group in ours)
         return kept
+
+    def _keep(self, view: View, groups: Sequence[Group], target: float) -> dict[str, torch.Tensor]:
+        """Return the best members; neurons in bundles of ``round_to`` that are neighbours in their layer's order."""
+        ranked = [self._ranked(view, group) for group in groups]
+        bundle = self.round_to if groups and groups[0].kind == "ffn_neuron" else 1
+        if bundle == 1:
+            return keep_members(groups, ranked, target)
+        for group in groups:
+            if group.count % bundle:
+                raise SpecError(f"round_to = {bundle} does not divide the {group.count} neurons of {group.key}")
+        orders = [score.argsort(descending=True, stable=True).reshape(-1, bundle) for score in ranked]
+        scores = [score[order].mean(dim=1) for score, order in zip(ranked, orders, strict=True)]
+        kept = keep_top(scores, [_sizes(g)[::bundle] * bundle for g in groups], target)
+        return {
+            group.key: order[bits].flatten().sort().values
+            for group, order, bits in zip(groups, orders, kept, strict=True)
+        }
 
     def _ranked(self, view: View, group: Group) -> torch.Tensor:
         import torch

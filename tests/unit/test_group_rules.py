@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch_pruning as tp
 from transformers import WhisperForConditionalGeneration
 
 from benchmark.api import Budget
+from benchmark.errors import SpecError
 from benchmark.pruning.groups import GroupKind, L1Groups, RandomGroups
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import Group, Structure
@@ -162,3 +164,50 @@ def test_random_groups_does_not_look_at_weights(view: View) -> None:
     other = View(model, view.structure, Plan(), seed=0)
     rule = RandomGroups(budget=stored(0.5))
     assert rule.decide(view) == rule.decide(other)
+
+
+# --- multiples, and Torch-Pruning -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", [L1Groups, RandomGroups])
+def test_every_layer_keeps_a_multiple_of_round_to_neurons(
+    view: View, rule: type[L1Groups] | type[RandomGroups]
+) -> None:
+    chosen = rule(budget=stored(0.6), round_to=4)
+    plan = chosen.decide(view)
+    counts = [len(plan.kept[group.key]) for group in view.structure.groups if group.kind == "ffn_neuron"]
+    assert all(count % 4 == 0 and count > 0 for count in counts)
+    miss = abs(plan.stored_density(view.structure) - 0.6) * view.structure.prunable
+    assert miss <= chosen.smallest(view.structure)
+
+
+def test_bundles_of_l1_hold_the_best_neurons_of_their_layer(view: View) -> None:
+    plan = L1Groups(budget=stored(0.6), round_to=4).decide(view)
+    for group in view.structure.groups:
+        if group.kind == "ffn_neuron":
+            ranked = sorted(range(group.count), key=lambda member, group=group: -l1(view, group, member))
+            kept = plan.kept[group.key].tolist()
+            assert kept == sorted(ranked[: len(kept)])
+
+
+def test_round_to_must_divide_the_neurons(view: View) -> None:
+    with pytest.raises(SpecError, match="round_to = 7 does not divide the 24 neurons of model"):
+        L1Groups(budget=stored(0.6), round_to=7).decide(view)
+
+
+def test_l1_scores_of_neurons_are_those_of_torch_pruning(view: View) -> None:
+    """Torch-Pruning has no Whisper, but a Linear pair that is one FFN is all that a neuron's score needs."""
+    importance = tp.importance.GroupMagnitudeImportance(p=1, group_reduction="sum", normalizer=None, bias=False)
+    for group in view.structure.groups:
+        if group.kind != "ffn_neuron":
+            continue
+        up, down = (view.weight(matrix) for matrix in view.structure.matrices_of(group.key))
+        block = torch.nn.Sequential(
+            torch.nn.Linear(*reversed(up.shape)), torch.nn.GELU(), torch.nn.Linear(*reversed(down.shape))
+        )
+        with torch.no_grad():
+            block[0].weight.copy_(up)
+            block[2].weight.copy_(down)
+        graph = tp.DependencyGraph().build_dependency(block, example_inputs=torch.randn(1, up.shape[1]))
+        found = importance(graph.get_pruning_group(block[0], tp.prune_linear_out_channels, list(range(group.count))))
+        torch.testing.assert_close(found.double(), L1Groups().scores(view, group), rtol=1e-5, atol=0)

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from benchmark.api import Budget, Fit, Prune, Rewind, Rule, Step
+from benchmark.errors import SpecError
 from benchmark.pruning.adaptive import WeightAdaptive
 from benchmark.pruning.groups import L1Groups, RandomGroups
 from benchmark.pruning.penalties import SparseGroupLasso
+from benchmark.pruning.redraw import Redraw
 from benchmark.pruning.weights import MagnitudeWeights, RandomWeights
 from benchmark.registry import REGISTRY
 
@@ -104,20 +106,20 @@ THRESHOLDS = {"alpha": 0.1, "scale": "mad", "rho": 0.2, "beta": 0.3}
 
 
 @pytest.mark.parametrize(
-    ("budget", "asked", "groups"),
+    ("budget", "groups", "solver"),
     [
-        (Budget(), "auto", "column"),
-        (nominal(0.6), "auto", "column"),
-        (STORED, "auto", "structural"),
-        (nominal(0.6), "structural", "structural"),
-        (Budget(), "structural", "structural"),
+        (Budget(), "column", "subgradient"),
+        (nominal(0.6), "column", "subgradient"),
+        (STORED, "column", "proximal"),
+        (nominal(0.6), "structural", "subgradient"),
+        (Budget(), "structural", "subgradient"),
     ],
     ids=str,
 )
-def test_sgl_adaptive_hands_every_option_to_where_it_belongs(budget: Budget, asked: str, groups: Any) -> None:
+def test_sgl_adaptive_hands_every_option_to_where_it_belongs(budget: Budget, groups: Any, solver: str) -> None:
     options = {**STRENGTHS, **THRESHOLDS}
-    assert program("sgl_adaptive", budget, 100, split=0.4, groups=asked, **options) == [
-        Fit(steps=40, penalty=SparseGroupLasso.model_validate({**STRENGTHS, "groups": groups})),
+    assert program("sgl_adaptive", budget, 100, split=0.4, groups=groups, **options) == [
+        Fit(steps=40, penalty=SparseGroupLasso.model_validate({**STRENGTHS, "groups": groups, "solver": solver})),
         Prune(rule=WeightAdaptive.model_validate({**THRESHOLDS, "budget": budget, "groups": groups})),
         Fit(steps=60),
     ]
@@ -130,3 +132,36 @@ def test_sgl_adaptive_hands_its_switches_to_the_rule(switch: str) -> None:
     ]
     assert isinstance(rule, WeightAdaptive)
     assert (rule.weight_pass, rule.group_pass) == (switch != "weight_pass", switch != "group_pass")
+
+
+def test_sgl_adaptive_falls_back_on_the_strengths_of_the_block_only_where_none_is_given() -> None:
+    for budget, solver, strength in ((nominal(0.6), "subgradient", 1e-6), (STORED, "proximal", 1e-5)):
+        (first, *_) = program("sgl_adaptive", budget, 100, group_dec=0.5)
+        assert isinstance(first, Fit)
+        assert isinstance(first.penalty, SparseGroupLasso)
+        assert first.penalty.solver == solver
+        assert (first.penalty.l1_enc, first.penalty.group_enc) == (strength, 3 * strength)
+        assert first.penalty.group_dec == 0.5
+
+
+# --- controls ---------------------------------------------------------------------------------------------------------
+
+
+def test_random_like_redraws_every_pruning_of_the_other_and_changes_nothing_else() -> None:
+    other = program("imp", nominal(0.5), 100)
+    steps = program("random_like", nominal(0.5), 100, method="imp")
+    assert [step for step in steps if not isinstance(step, Prune)] == [s for s in other if not isinstance(s, Prune)]
+    pairs = [(a.rule, b.rule) for a, b in zip(steps, other, strict=True) if isinstance(a, Prune)]
+    assert all(isinstance(ours, Redraw) and ours.rule == theirs for ours, theirs in pairs)
+
+
+def test_random_like_refuses_a_budget_that_the_other_does_not_know() -> None:
+    with pytest.raises(SpecError, match="'magnitude' knows no budget 'prunable_stored', but prunable_nominal"):
+        program("random_like", STORED, 100, method="magnitude")
+
+
+def test_imp_rewinds_to_a_step_within_the_first_training() -> None:
+    steps = program("imp", nominal(0.5), 100, after_prune="rewind", rewind_at=0.2, split=0.5)
+    assert steps[:2] == [Fit(steps=10), Fit(steps=40)]
+    assert {step.to_step for step in steps if isinstance(step, Rewind)} == {10}
+    assert sum(step.steps for step in steps if isinstance(step, Fit)) == 100

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmark.api import Budget
-from benchmark.pruning.weights import MagnitudeWeights, RandomWeights, Scope
+from benchmark.pruning.weights import MagnitudeWeights, RandomColumns, RandomWeights, Scope, erdos_renyi
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import Structure
 from benchmark.whisper.view import View
@@ -114,3 +114,43 @@ def test_random_weights_does_not_look_at_weights(view: View) -> None:
 
 def _model(seed: int) -> torch.nn.Module:
     return tiny_whisper(d=16, layers=(1, 1), heads=4, ffn=24, vocab=40, seed=seed)
+
+
+# --- Erdos-Renyi shares, random columns -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keep", [0.9, 0.5, 0.05])
+def test_erdos_renyi_shares_follow_rows_and_columns_until_a_matrix_is_full(keep: float) -> None:
+    shapes = [(64, 64), (256, 64), (64, 256), (8, 8)]
+    shares = erdos_renyi(shapes, keep)
+    sizes = [rows * columns for rows, columns in shapes]
+    assert sum(share * size for share, size in zip(shares, sizes, strict=True)) == pytest.approx(keep * sum(sizes))
+    factors = [share / ((r + c) / (r * c)) for share, (r, c) in zip(shares, shapes, strict=True)]
+    open_ = [factor for factor, share in zip(factors, shares, strict=True) if share < 1]
+    assert max(open_) == pytest.approx(min(open_))
+    assert all(factor <= min(open_) + 1e-9 for factor, share in zip(factors, shares, strict=True) if share == 1)
+
+
+def test_magnitude_with_erdos_renyi_shares_keeps_the_largest_of_every_matrix() -> None:
+    model = tiny_whisper(d=16, layers=(1, 1), heads=4, ffn=24, vocab=40)
+    structure = Structure.of(model)
+    plan = MagnitudeWeights(budget=nominal(0.4), scope="erdos_renyi").decide(View(model, structure, Plan(), seed=0))
+    shares = erdos_renyi([matrix.shape for matrix in structure.matrices], 0.4)
+    assert len(set(shares)) > 1
+    for matrix, share in zip(structure.matrices, shares, strict=True):
+        size, mask = model.get_parameter(matrix.name).detach().abs(), plan.mask(matrix)
+        assert int(mask.sum()) == round(share * matrix.size)
+        assert size[mask].min() >= size[~mask].max()
+
+
+def test_random_columns_keeps_whole_columns_and_draws_anew_with_every_seed() -> None:
+    model = tiny_whisper(d=16, layers=(1, 1), heads=4, ffn=24, vocab=40)
+    structure = Structure.of(model)
+    rule = RandomColumns(budget=nominal(0.5))
+    plans = [rule.decide(View(model, structure, Plan(), seed)) for seed in (0, 0, 1)]
+    assert plans[0] == plans[1]
+    assert plans[0] != plans[2]
+    assert plans[0].density(structure) == pytest.approx(0.5, abs=rule.smallest(structure) / structure.prunable)
+    for matrix in structure.matrices:
+        mask = plans[0].mask(matrix)
+        assert torch.equal(mask.any(dim=0), mask.all(dim=0))

@@ -1,0 +1,42 @@
+"""A random redraw of another method's plan: the control of that method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field
+
+from benchmark.api import Budget, Method, MethodConfig, Prune, Step
+from benchmark.errors import SpecError
+from benchmark.pruning.redraw import Redraw
+from benchmark.registry import REGISTRY
+
+
+class RandomLikeConfig(MethodConfig):
+    """Whose control this is."""
+
+    method: str = Field(default="sgl_adaptive", description="the method whose densities are redrawn")
+    options: dict[str, Any] = Field(default_factory=dict, description="its options")
+
+
+@REGISTRY.register("method", "random_like")
+class RandomLike(Method):
+    """The control of another method: its program, its densities in every matrix and layer, but drawn at random.
+
+    A method that does not beat its own redraw found out how much to keep where, and nothing about which weights
+    (Frankle et al. 2021, arXiv 2009.08576). The penalty of the other method holds here too.
+    """
+
+    Config = RandomLikeConfig
+    budgets = frozenset({"none", "prunable_nominal", "prunable_stored"})
+
+    def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
+        """The other's steps, each Prune redrawn."""
+        config: RandomLikeConfig = self.config
+        other: Method = REGISTRY.get("method", config.method, **config.options)
+        if budget.kind not in other.budgets:
+            known = ", ".join(sorted(other.budgets))
+            raise SpecError(f"random_like: method {config.method!r} knows no budget {budget.kind!r}, but {known}")
+        for step in other.program(budget, total_steps):
+            yield Prune(rule=Redraw(budget=step.rule.budget, rule=step.rule)) if isinstance(step, Prune) else step
