@@ -1,180 +1,75 @@
 """The words of the house as types: what a plug-in implements and what the harness passes around.
 
 Nothing here imports torch: a plug-in can be listed, validated and hashed without a deep-learning stack.
-Everything that takes part in an identity (configs, budgets, steps, rules, penalties) is a frozen pydantic model.
+Everything that takes part in an identity (configs, budgets, steps, rules, penalties) is a frozen pydantic model; what a
+program is made of stands in ``benchmark.steps`` and is offered here too, so that a plug-in needs one import.
 """
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import Field
 
-from benchmark.errors import SpecError, nearest
+from benchmark.errors import SpecError
+from benchmark.steps import (
+    Budget,
+    BudgetKind,
+    Calibrate,
+    Fit,
+    Frozen,
+    Loss,
+    OptimizerStep,
+    Penalty,
+    Prune,
+    Quantise,
+    Refill,
+    Rewind,
+    Rule,
+    Statistic,
+    Step,
+)
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
-    from benchmark.whisper.plan import Plan
-    from benchmark.whisper.structure import Matrix, Structure
-    from benchmark.whisper.view import View
+__all__ = [
+    "Budget",
+    "BudgetKind",
+    "Calibrate",
+    "Config",
+    "Corpus",
+    "Finisher",
+    "Fit",
+    "Frozen",
+    "Loss",
+    "Method",
+    "MethodConfig",
+    "Model",
+    "Normalizer",
+    "OptimizerStep",
+    "Penalty",
+    "Plugin",
+    "Prune",
+    "Quantise",
+    "Refill",
+    "Report",
+    "Rewind",
+    "Rule",
+    "Split",
+    "Statistic",
+    "Step",
+    "Unit",
+]
 
-BudgetKind = Literal["none", "prunable_nominal", "prunable_stored", "params", "macs"]
 Unit = Literal["word", "char"]
-
-
-class Frozen(BaseModel):
-    """A value: immutable, compared by content, and strict about unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @classmethod
-    def parse(cls, options: Mapping[str, Any], where: str) -> Any:
-        """Validate ``options``; an error is one line that names the place, the field and the value.
-
-        Raises:
-            SpecError: an unknown field (the nearest is suggested) or a value out of its range.
-        """
-        try:
-            return cls.model_validate(dict(options))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            field = ".".join(str(part) for part in first["loc"]) or "value"
-            if first["type"] == "extra_forbidden":
-                hint = nearest(str(first["loc"][-1]), cls.model_fields) if len(first["loc"]) == 1 else ""
-                raise SpecError(f"{where}: unknown key {field!r}{hint}") from None
-            message = first["msg"].removeprefix("Value error, ")
-            raise SpecError(f"{where}: {field} = {first['input']!r}: {message}") from None
 
 
 class Config(Frozen):
     """Base of a plug-in's typed options; a plug-in without options uses it as it is."""
-
-
-class Budget(Frozen):
-    """What a cell must reach: a kind of counting, the kept fraction of its denominator, and a tolerance.
-
-    ``keep`` is a fraction in (0, 1]; ``tolerance`` is a fraction of the same denominator.
-    """
-
-    kind: BudgetKind = "none"
-    keep: float | None = Field(default=None, gt=0, le=1)
-    tolerance: float = Field(default=0.005, gt=0, lt=1)
-
-    @model_validator(mode="after")
-    def _keep_goes_with_kind(self) -> Budget:
-        if (self.kind == "none") != (self.keep is None):
-            raise ValueError("a budget has a kept fraction exactly when its kind is not 'none'")
-        return self
-
-    def __str__(self) -> str:
-        return "none" if self.keep is None else f"{self.kind}@{self.keep:g}"
-
-
-# --- steps of a program -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class OptimizerStep:
-    """The step that an optimiser has just made, as a proximal penalty must know it."""
-
-    lr: float
-    metric: Callable[[Matrix], torch.Tensor]
-    """Matrix to what its gradient was divided by (Adam: ``sqrt(v_hat) + eps``): positive, its shape, fp32."""
-
-
-class Penalty(Frozen):
-    """A regulariser of a Fit: a differentiable ``loss``, or a proximal step ``prox_`` after each optimiser step.
-
-    Both work in fp32 on the master weights.
-    """
-
-    @property
-    def proximal(self) -> bool:
-        """Whether ``prox_`` is called after each optimiser step, instead of adding ``loss`` to the cross-entropy."""
-        return False
-
-    def loss(self, view: View) -> torch.Tensor:
-        """Return the penalty as a scalar tensor that carries gradients to the prunable weights."""
-        raise NotImplementedError(f"{type(self).__name__} defines no loss")  # an abstract method; Frozen is no ABC
-
-    def prox_(self, view: View, step: OptimizerStep) -> None:
-        """Move the prunable weights, in place, to the minimum of penalty plus distance in the optimiser's metric."""
-        raise NotImplementedError(f"{type(self).__name__} defines no proximal step")
-
-
-class Rule(Frozen):
-    """Decides what goes. Sees weights, the plan so far and statistics of a Calibrate step, never the data."""
-
-    budget: Budget = Budget()
-
-    def smallest(self, structure: Structure) -> int:
-        """Return the weights of the smallest thing the rule removes: half of it is the least possible miss."""
-        return 1
-
-    def decide(self, view: View) -> Plan:
-        """Return what is left, in indices of the dense model; the harness composes it with the plan so far."""
-        raise NotImplementedError(f"{type(self).__name__} decides nothing")  # an abstract method; Frozen is no ABC
-
-    def rewrite(self, view: View, plan: Plan) -> Mapping[str, torch.Tensor]:
-        """Return new values of parameters, by name, where the rule repairs what its ``plan`` does; none by default."""
-        return {}
-
-
-class Fit(Frozen):
-    """Train for ``steps`` optimiser steps; warm-up and decay of the learning rate restart with each Fit."""
-
-    steps: int = Field(gt=0)
-    penalty: SerializeAsAny[Penalty] | None = None
-    loss: Literal["ce"] = "ce"
-
-
-Statistic = Literal["input_square", "input_covariance", "gradient", "tokens"]
-
-
-class Calibrate(Frozen):
-    """Run the model over some training utterances and give a rule's view what is asked for, until the next Fit.
-
-    The utterances are a seeded draw from the training pool. ``input_square`` is, per matrix, the mean of ``x ** 2`` of
-    each input, shape ``(in,)``; ``input_covariance`` the mean of ``x`` ``(in,)`` and of its outer product
-    ``(in, in)``; ``gradient`` the mean gradient of the cross-entropy, of the matrix' shape; ``tokens`` how often each
-    token stands in the transcripts of the whole pool, and which ones a tokenizer cannot do without.
-    """
-
-    utterances: int = Field(gt=0)
-    statistics: tuple[Statistic, ...] = Field(min_length=1)
-
-
-class Prune(Frozen):
-    """Ask the rule for a plan and apply it; pruned weights stay exactly zero from here on."""
-
-    rule: SerializeAsAny[Rule]
-
-
-class Rewind(Frozen):
-    """Restore weights and optimiser to path step ``to_step`` (0, or the end of an earlier Fit); keep the plan.
-
-    Gives no steps back: the path step goes on counting, and so does the data.
-    """
-
-    to_step: int = Field(ge=0)
-
-
-class Quantise(Frozen):
-    """Store and execute the Linear layers of the result in fewer bits; comes after all training."""
-
-    kind: Literal["int8"] = "int8"
-
-
-Step = Fit | Calibrate | Prune | Rewind | Quantise
-
-
-# --- plug-ins -----------------------------------------------------------------------------------------------------
 
 
 class Plugin(ABC):
@@ -199,6 +94,8 @@ class MethodConfig(Config):
     split: float = Field(
         default=0.5, gt=0, lt=1, description="share of the training steps that is spent before the first Prune"
     )
+    loss: Loss = Field(default="ce", description="of all training: cross-entropy, or with the dense model as a teacher")
+    refill: bool = Field(default=False, description="train the zeros inside what is kept again, after pruning")
 
 
 class Method(Plugin):
@@ -211,6 +108,31 @@ class Method(Plugin):
     @abstractmethod
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
         """Yield the steps; the Fits must add up to ``total_steps`` (or there is none at all). Pure."""
+
+    def steps(self, budget: Budget, total_steps: int) -> Iterator[Step]:
+        """Yield the program under the switches that all methods share: what the harness carries out.
+
+        ``loss`` goes into every Fit; ``refill`` puts a Refill before the first Fit after a Prune.
+
+        Raises:
+            SpecError: ``refill`` against a budget that counts zeros, or where nothing is trained after pruning.
+        """
+        loss, refill = getattr(self.config, "loss", "ce"), getattr(self.config, "refill", False)
+        if refill and budget.kind == "prunable_nominal":
+            raise SpecError(f"{self.name}: refill trains zeros again, and budget {budget} counts them; leave it off")
+        pruned = filled = False
+        for step in self.program(budget, total_steps):
+            if isinstance(step, Fit):
+                if refill and pruned:
+                    yield Refill(compact=budget.kind != "prunable_stored")
+                    filled = True
+                pruned = False
+                yield step if loss == "ce" else step.model_copy(update={"loss": loss})
+                continue
+            pruned = pruned or isinstance(step, Prune)
+            yield step
+        if refill and not filled:
+            raise SpecError(f"{self.name}: refill has no effect where no training follows a pruning; leave it off")
 
     @staticmethod
     def before(split: float, total_steps: int) -> int:

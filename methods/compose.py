@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from benchmark.api import Budget, Config, Finisher, Frozen, Method, Step
+from benchmark.api import Budget, Config, Finisher, Frozen, Method, MethodConfig, Step
 from benchmark.errors import SpecError
 from benchmark.registry import REGISTRY
 
@@ -31,9 +31,10 @@ class ComposeConfig(Config):
 class Compose(Method):
     """One method, then others that do their work after all training: `sgl_adaptive+int8`, `l1_group+vocab_trim`.
 
-    In a spec, names joined by + are short for it. The first part is held to the budget and may be any method; the
-    others (vocab_trim, low_rank, int8, or a plug-in that is a `Finisher`) stand at their own operating points. A
-    control for a composition is the first part alone.
+    In a spec, names joined by + are short for it, in any order. One part may be any method: it trains and is held to
+    the budget. The others (vocab_trim, low_rank, int8, or a plug-in that is a `Finisher`) follow it, in their order, at
+    their own operating points. It removes what its parts remove and costs what they cost, trained once; papers and
+    equations are those of the parts. A control for a composition is the part that trains, alone.
     """
 
     Config = ComposeConfig
@@ -45,16 +46,18 @@ class Compose(Method):
         config: ComposeConfig = self.config
         if any(part.name == self.name for part in config.parts):
             raise SpecError("compose: a composition has no composition among its parts; list them all in one")
-        first, *others = (REGISTRY.get("method", part.name, **part.options) for part in config.parts)
-        for part, method in zip(config.parts[1:], others, strict=True):
-            if not isinstance(method, Finisher):
-                known = [n for n in REGISTRY.names("method") if issubclass(REGISTRY.lookup("method", n), Finisher)]
-                raise SpecError(
-                    f"compose: {part.name!r} trains, so it can only come first; after it come {', '.join(known)}"
-                )
-        self.first: Method = first
-        self.finishers: list[Finisher] = others
-        self.budgets = first.budgets  # type: ignore[misc]  # what a composition is held to is its first part's matter
+        made = [REGISTRY.get("method", part.name, **part.options) for part in config.parts]
+        training = [index for index, method in enumerate(made) if not isinstance(method, Finisher)]
+        if len(training) > 1:
+            both = " and ".join(repr(made[index].name) for index in training[:2])
+            known = [n for n in REGISTRY.names("method") if issubclass(REGISTRY.lookup("method", n), Finisher)]
+            raise SpecError(f"compose: {both} train, and only one part can; with it go {', '.join(known)}")
+        self.first: Method = made.pop(training[0] if training else 0)
+        self.finishers: list[Finisher] = made
+        for method in made:
+            for name in method.config.model_dump(exclude_defaults=True).keys() & MethodConfig.model_fields.keys():
+                raise SpecError(f"compose: {name} is the affair of {self.first.name!r}; {method.name!r} trains nothing")
+        self.budgets = self.first.budgets  # type: ignore[misc]  # a composition is held to its first part's budget
 
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
         """The first part's program, then what the others do after training.
@@ -62,13 +65,11 @@ class Compose(Method):
         Raises:
             SpecError: a part after the first would change what the budget counts.
         """
-        changing = [
-            part.name for part, method in zip(self.config.parts[1:], self.finishers, strict=True) if method.prunes
-        ]
+        changing = [method.name for method in self.finishers if method.prunes]
         if budget.keep is not None and changing:
             raise SpecError(
                 f"compose: {changing[0]!r} changes what budget {budget} counts; compose it without a budget"
             )
-        yield from self.first.program(budget, total_steps)
+        yield from self.first.steps(budget, total_steps)
         for method in self.finishers:
             yield from method.finish(Budget())

@@ -7,14 +7,14 @@ from typing import Any
 
 from pydantic import Field
 
-from benchmark.api import Budget, Method, MethodConfig, Prune, Step
+from benchmark.api import Budget, Config, Method, Prune, Step
 from benchmark.errors import SpecError
 from benchmark.pruning.redraw import Redraw
 from benchmark.registry import REGISTRY
 
 
-class RandomLikeConfig(MethodConfig):
-    """Whose control this is."""
+class RandomLikeConfig(Config):
+    """Whose control this is. Split, loss and refill are the other's: give them in ``options``."""
 
     method: str = Field(default="sgl_adaptive", description="the method whose densities are redrawn")
     options: dict[str, Any] = Field(default_factory=dict, description="its options")
@@ -38,5 +38,5 @@ class RandomLike(Method):
         if budget.kind not in other.budgets:
             known = ", ".join(sorted(other.budgets))
             raise SpecError(f"random_like: method {config.method!r} knows no budget {budget.kind!r}, but {known}")
-        for step in other.program(budget, total_steps):
+        for step in other.steps(budget, total_steps):
             yield Prune(rule=Redraw(budget=step.rule.budget, rule=step.rule)) if isinstance(step, Prune) else step

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmark.api import Calibrate, Prune, Quantise, Rewind, Rule, Step
+from benchmark.api import Calibrate, Prune, Quantise, Refill, Rewind, Rule, Step
 from benchmark.errors import SpecError
 from benchmark.harness.bench import Bench, device
 from benchmark.harness.calibration import calibrate
@@ -22,7 +22,7 @@ from benchmark.measure.counting import macs, nonzero, parameters
 from benchmark.measure.decoding import Decoding, transcribe
 from benchmark.pruning.applying import prune_
 from benchmark.pruning.budgets import check_budget, reached
-from benchmark.pruning.propagation import compacted
+from benchmark.pruning.propagation import compacted, refilled
 from benchmark.store.records import MODEL, PLAN, Attempt, Record, clear_uncommitted
 from benchmark.whisper.masking import Masker
 from benchmark.whisper.plan import Plan
@@ -49,7 +49,7 @@ def _apply(
     *,
     training: bool,
 ) -> State:
-    """Carry out Prune and Rewind steps on a state; only where ``training`` goes on is an optimiser rewound.
+    """Carry out the steps between two Fits on a state; only where ``training`` goes on is an optimiser rewound.
 
     Raises:
         BudgetMissedError: a rule's plan misses the rule's own budget.
@@ -62,6 +62,8 @@ def _apply(
             found, passes = calibrate(step, state, bench, seed)
             ledger = dataclasses.replace(state.ledger, calibration_passes=state.ledger.calibration_passes + passes)
             state = dataclasses.replace(state, statistics={**state.statistics, **found}, ledger=ledger)
+        elif isinstance(step, Refill):
+            state = _refill(step, state, bench)
         elif isinstance(step, Quantise):
             state = dataclasses.replace(state, plan=state.plan.then(Plan(quantised=step.kind)))
         elif isinstance(step, Rewind):
@@ -82,6 +84,14 @@ def _prune(rule: Rule, state: State, bench: Bench, seed: int) -> State:
     pruned = prune_(rule, view, model, state.ledger.died)
     ledger = dataclasses.replace(state.ledger, died=state.ledger.died + pruned.died)
     return dataclasses.replace(state, plan=pruned.plan, weights=snapshot(model), ledger=ledger)
+
+
+def _refill(step: Refill, state: State, bench: Bench) -> State:
+    """Return the state whose zeros inside what is kept are weights like all others, at zero."""
+    model = bench.model(state)
+    Masker(model, bench.structure, state.plan).apply_()
+    plan = refilled(bench.structure, state.plan, compact=step.compact)
+    return dataclasses.replace(state, plan=plan, weights=snapshot(model))
 
 
 def train_node(node: Node, tree: Tree, bench: Bench, shop: Workshop, seed: int, progress: Progress | None) -> None:
@@ -105,6 +115,7 @@ def train_node(node: Node, tree: Tree, bench: Bench, shop: Workshop, seed: int, 
         masker=masker,
         optimizer=state.optimizer,
         progress=progress,
+        teacher=bench.model(State()) if node.fit.loss == "ce+kd" else None,
     )
     spent = state.ledger
     ledger = Ledger(
@@ -112,6 +123,7 @@ def train_node(node: Node, tree: Tree, bench: Bench, shop: Workshop, seed: int, 
         utterances=spent.utterances + trained.utterances,
         tokens=spent.tokens + trained.tokens,
         calibration_passes=spent.calibration_passes,
+        teacher_passes=spent.teacher_passes + (trained.utterances if node.fit.loss == "ce+kd" else 0),
         died=spent.died,
         seconds=spent.seconds + trained.seconds,
         losses=[*spent.losses, trained.loss],

@@ -37,6 +37,8 @@ class Ledger:
     utterances: int = 0
     tokens: int = 0
     calibration_passes: int = 0
+    teacher_passes: int = 0
+    """Utterances that were passed through a teacher, forward only."""
     died: int = 0
     """Prunable weights that were left without effect by what was pruned, and went with it."""
     seconds: float = 0.0

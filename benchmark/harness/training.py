@@ -85,8 +85,31 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     return {"input_features": features, "labels": labels}
 
 
+KD_WEIGHT, TEMPERATURE = 0.8, 2.0
+"""Distillation: ``CE + 0.8 * KL(teacher || student)``, the weights of Distil-Whisper (Gandhi et al. 2023, arXiv
+2311.00430, there with pseudo-labels for the cross-entropy); the distributions are softened by a temperature of 2, and
+KL scaled by its square, as in Hinton et al. 2015 (arXiv 1503.02531). The temperature is our choice."""
+
+
+def distillation(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the mean over real tokens of ``T^2 * KL(teacher || student)``, a scalar in fp32.
+
+    Args:
+        student: logits, shape ``(batch, tokens, vocabulary)``; carries the gradient.
+        teacher: logits of the same shape.
+        labels: token ids, shape ``(batch, tokens)``; ``IGNORED_LABEL`` is padding and counts nothing.
+    """
+    real = labels != IGNORED_LABEL
+    ours = torch.log_softmax(student[real].float() / TEMPERATURE, dim=-1)
+    theirs = torch.log_softmax(teacher[real].float() / TEMPERATURE, dim=-1)
+    per_token = torch.nn.functional.kl_div(ours, theirs, log_target=True, reduction="batchmean")
+    return per_token * TEMPERATURE**2
+
+
 class FitTrainer(Seq2SeqTrainer):
     """Seq2SeqTrainer that adds a differentiable penalty to the loss, once however many micro-batches or processes.
+
+    With a ``teacher``, the distance to its predictions is added too; the teacher is not trained.
 
     Whisper's forward returns the mean over the micro-batch and does not look at ``num_items_in_batch``, although
     the Trainer believes so from its signature; without the two flags below, gradient accumulation would multiply
@@ -95,8 +118,16 @@ class FitTrainer(Seq2SeqTrainer):
 
     loss_is_scaled_for_ga = False
 
-    def __init__(self, *args: Any, penalty: Penalty | None = None, view: View | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        penalty: Penalty | None = None,
+        view: View | None = None,
+        teacher: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.teacher = None if teacher is None else teacher.to(self.args.device).eval().requires_grad_(False)
         self.model_accepts_loss_kwargs = False
         # One device a worker: with more, Trainer would multiply the batch, and the data would not be those of the step.
         self.args._n_gpu = min(1, self.args.n_gpu)
@@ -107,8 +138,12 @@ class FitTrainer(Seq2SeqTrainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Cross-entropy of the model, plus the penalty in fp32 on the master weights, outside autocast."""
+        """Cross-entropy of the model, plus distillation, plus the penalty in fp32 on the master weights."""
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if self.teacher is not None:
+            with torch.no_grad():
+                taught = self.teacher(**inputs).logits
+            loss = loss + KD_WEIGHT * distillation(outputs.logits, taught, inputs["labels"])
         if self.penalty is not None and self.view is not None and not self.penalty.proximal:
             with torch.autocast(device_type=loss.device.type, enabled=False):
                 loss = loss + self.penalty.loss(self.view)
@@ -242,11 +277,13 @@ def fit(
     masker: Masker | None = None,
     optimizer: dict[str, dict[str, torch.Tensor]] | None = None,
     progress: Progress | None = None,
+    teacher: Any = None,
 ) -> Trained:
     """Train ``model`` in place for ``steps`` optimiser steps over ``order`` (shape ``(steps * batch,)``).
 
     The learning rate warms up and decays within this call. Masked weights stay exactly zero. ``seed`` fixes what
-    is random inside the model (dropout, SpecAugment).
+    is random inside the model (dropout, SpecAugment). A ``teacher`` of the same outputs adds ``distillation`` to the
+    loss.
 
     Raises:
         FloatingPointError: the loss or a weight is not finite.
@@ -265,6 +302,7 @@ def fit(
             optimizers=(adam, torch.optim.lr_scheduler.LambdaLR(adam, partial(rate, recipe=recipe, steps=steps))),
             penalty=penalty,
             view=view,
+            teacher=teacher,
         )
         if penalty is not None and view is not None and penalty.proximal:
             callback.proximal = partial(_proximal_step, trainer, adam, penalty, view)

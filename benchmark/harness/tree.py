@@ -196,11 +196,11 @@ def _checked(name: str, method: Method, budget: Budget, total: int) -> tuple[Ste
     program: list[Step] = []
     ends = {0}
     done = 0
-    for step in method.program(budget, total):
+    for step in method.steps(budget, total):
         if len(program) >= LONGEST_PROGRAM:
             raise SpecError(f"method {name!r}: program has more than {LONGEST_PROGRAM} steps; is it finite?")
         if not isinstance(step, Step):
-            known = "Fit, Calibrate, Prune, Rewind, Quantise"
+            known = "Fit, Calibrate, Prune, Refill, Rewind, Quantise"
             raise SpecError(f"method {name!r} yields {type(step).__name__}, which is no step ({known})")
         if program and isinstance(program[-1], Quantise) and not isinstance(step, Quantise):
             raise SpecError(f"method {name!r} goes on with {type(step).__name__} after Quantise, which comes last")

@@ -90,6 +90,17 @@ def compacted(structure: Structure, plan: Plan) -> Plan:
     return plan.then(Plan(columns=columns))
 
 
+def refilled(structure: Structure, plan: Plan, *, compact: bool) -> Plan:
+    """Return ``plan`` without its masks: all that is stored may be trained again.
+
+    With ``compact``, matrices turn compact first where that pays, so that their dead columns stay gone.
+    """
+    from benchmark.whisper.plan import Plan
+
+    plan = compacted(structure, plan) if compact else plan
+    return Plan(plan.kept, {}, plan.columns, plan.ranks, plan.quantised)
+
+
 def pays(matrix: Matrix, plan: Plan, live: int) -> bool:
     """Whether gathering ``live`` columns is faster than multiplying all that the plan keeps of the matrix.
 

@@ -6,7 +6,8 @@
 | block, kind, keep, reached, denominator, tolerance | the budget; ranks exist inside one `block` |
 | model, revision, method, label, options, seed, corpus, corpus_version, language | asked; `label`: method[options] |
 | setting, recipe | short hashes: model, corpus and decoding; training (empty where nothing is trained) |
-| steps, utterances, tokens, calibration_passes, train_seconds | what training really cost |
+| steps, utterances, tokens, train_seconds | what training really cost |
+| calibration_passes, teacher_passes | utterances passed through the model besides, and through a teacher |
 | prunable, prunable_nonzero, prunable_stored | prunable weights: all, not exactly zero, as saved |
 | params_dense, params_nominal, params_stored, bytes | the whole model: dense, non-zero, as saved; file size |
 | macs_encoder, macs_cross_kv, macs_decoder_token, macs_position, macs_backend | executed multiply-adds, three parts |
@@ -65,6 +66,7 @@ _FROM_RECORD: dict[str, tuple[str, str]] = {
     "utterances": ("training.utterances", "Int64"),
     "tokens": ("training.tokens", "Int64"),
     "calibration_passes": ("training.calibration_passes", "Int64"),
+    "teacher_passes": ("training.teacher_passes", "Int64"),
     "train_seconds": ("training.seconds", "float64"),
     **{name: (f"counts.{name}", "Int64") for name in _COUNTS},
     "macs_encoder": ("counts.macs.encoder", "Int64"),

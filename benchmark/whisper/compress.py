@@ -53,7 +53,7 @@ def _single_rule(method: Method, name: str, budget: Budget) -> Rule:
             f"method {name!r} stores nothing less by itself (budgets: {held}); compress needs {budget.kind!r}"
         )
     # Two steps are the fewest a program can be written for; none of them is trained here.
-    steps = list(method.program(budget, total_steps=2))
+    steps = list(method.steps(budget, total_steps=2))
     if any(isinstance(step, Fit) and step.penalty is not None for step in steps):
         raise SpecError(f"method {name!r} trains with a penalty before it prunes; use `prunebench run` for it")
     other = [type(step).__name__ for step in steps if not isinstance(step, (Fit, Prune))]

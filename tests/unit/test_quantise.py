@@ -58,7 +58,7 @@ def test_compositions_are_the_first_program_and_what_the_others_finish() -> None
     assert spec.title == "l1_group+vocab_trim+int8" == label(spec.name, spec.options)
     assert label("compose", {}) == "l1_group+int8"
     assert Row(methods=["l1_group+int8"], budget="prunable_stored", keep=[0.5]).methods[0].name == "compose"
-    with pytest.raises(SpecError, match="'imp' trains, so it can only come first"):
+    with pytest.raises(SpecError, match="'l1_group' and 'imp' train, and only one part can"):
         REGISTRY.get("method", "compose", parts=[{"name": "l1_group"}, {"name": "imp"}])
     with pytest.raises(SpecError, match="'low_rank' changes what budget"):
         list(REGISTRY.get("method", "compose", parts=[{"name": "l1_group"}, {"name": "low_rank"}]).program(budget, 10))
