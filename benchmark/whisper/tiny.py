@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
+from benchmark.api import Statistic
 from benchmark.whisper.structure import Structure
 
 
@@ -76,13 +77,15 @@ def token_ids(model: WhisperForConditionalGeneration, batch: int = 2, length: in
     return torch.randint(4, model.config.vocab_size, (batch, length), generator=generator)
 
 
-def random_statistics(structure: Structure, kinds: Sequence[str], seed: int = 0) -> dict[str, dict[str, torch.Tensor]]:
+def random_statistics(
+    structure: Structure, kinds: Sequence[Statistic], seed: int = 0
+) -> dict[Statistic, dict[str, torch.Tensor]]:
     """Return what a Calibrate step of those kinds could have gathered."""
     draw = torch.Generator().manual_seed(seed)
-    found: dict[str, dict[str, torch.Tensor]] = {kind: {} for kind in kinds}
+    found: dict[Statistic, dict[str, torch.Tensor]] = {kind: {} for kind in kinds}
     for matrix in structure.matrices:
         rows = torch.randn(3 * matrix.shape[1], matrix.shape[1], generator=draw, dtype=torch.float64)
-        every = {
+        every: dict[Statistic, dict[str, torch.Tensor]] = {
             "input_square": {matrix.name: rows.square().mean(0)},
             "input_covariance": {matrix.name: rows.T @ rows / len(rows), f"{matrix.name}:mean": rows.mean(0)},
             "gradient": {matrix.name: torch.randn(matrix.shape, generator=draw)},
