@@ -57,7 +57,8 @@ def propagated(view: View, plan: Plan) -> Plan:
 def constants(view: View, plan: Plan) -> dict[str, torch.Tensor]:
     """Return the biases of fc2 and out_proj, by name, that take up what dead rows of fc1 and v put out constantly.
 
-    ``plan`` is the whole plan before ``propagated``; biases that do not change are left out.
+    ``plan`` is the whole plan before ``propagated``; biases that do not change are left out. In fp64, so that nothing
+    but the rounding of the model's own precision is lost.
     """
     changed: dict[str, torch.Tensor] = {}
     for group in view.structure.groups:
@@ -69,11 +70,11 @@ def constants(view: View, plan: Plan) -> dict[str, torch.Tensor]:
         bias, into = view.bias(source), view.bias(reader)
         if not bool(dead.any()) or bias is None or into is None:
             continue
-        constant = view.activation(source)(bias) if group.kind == "ffn_neuron" else bias
+        constant = view.activation(source)(bias.double()) if group.kind == "ffn_neuron" else bias.double()
         read = view.weight(reader) * plan.mask(reader).to(view.weight(reader).device)
-        change = read[:, dead.to(read.device)].double() @ constant[dead.to(constant.device)].double()
+        change = read[:, dead.to(read.device)].double() @ constant[dead.to(constant.device)]
         if bool(change.any()):
-            changed[f"{reader.module}.bias"] = (into.double() + change).float()
+            changed[f"{reader.module}.bias"] = into.double() + change
     return changed
 
 
@@ -128,9 +129,14 @@ def _members(plan: Plan, group: Group) -> torch.Tensor:
 
 
 def _ffn(plan: Plan, group: Group, parts: dict[str, Matrix]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Return the neurons that are left; their masks need no change."""
-    live = plan.mask(parts["fc1"]).any(dim=1) & plan.mask(parts["fc2"]).any(dim=0)
-    return _at_least_one(live & _members(plan, group), _members(plan, group)), {}
+    """Return the neurons that are left; where that is none, masks that silence the one that stays."""
+    masks = {kind: plan.mask(matrix) for kind, matrix in parts.items()}
+    live = masks["fc1"].any(dim=1) & masks["fc2"].any(dim=0) & _members(plan, group)
+    kept = _at_least_one(live, _members(plan, group))
+    if bool(live.any()):
+        return kept, {}
+    # Its constant is folded like all others': were it read still, it would count twice.
+    return kept, {parts["fc1"].name: masks["fc1"] & live[:, None], parts["fc2"].name: masks["fc2"] & live[None, :]}
 
 
 def _attention(

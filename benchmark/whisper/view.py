@@ -59,9 +59,9 @@ class View:
         return self._parameters[matrix.name]
 
     def bias(self, matrix: Matrix) -> Tensor | None:
-        """Return the bias of the matrix' Linear layer in fp32 and without gradient, shape ``(out,)``; None for k."""
+        """Return the bias of the matrix' Linear layer, shape ``(out,)``, in fp32 or wider, detached; None for k."""
         bias = getattr(self._model.get_submodule(matrix.module), "bias", None)
-        return None if bias is None else bias.detach().to(torch.float32)
+        return None if bias is None else bias.detach().to(torch.promote_types(bias.dtype, torch.float32))
 
     def activation(self, matrix: Matrix) -> Callable[[Tensor], Tensor]:
         """Return the activation function between fc1 and fc2 of the matrix' layer."""
