@@ -87,6 +87,12 @@ def test_it_plans_from_any_folder(environment: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_it_writes_a_plug_in_from_any_folder(environment: Path, tmp_path: Path) -> None:
+    checked(environment / "prunebench", "new", "method", "my_norm", "--package", "mine", cwd=tmp_path)
+    assert (tmp_path / "mine" / "prunebench_my_norm.py").is_file()
+    checked(environment / "python", "-c", "import benchmark.contracts, benchmark.whisper.tiny", cwd=tmp_path)
+
+
 def test_the_packages_in_use_are_the_installed_ones(environment: Path, tmp_path: Path) -> None:
     code = f"import importlib; print(*(importlib.import_module(name).__file__ for name in {PACKAGES!r}), sep='\\n')"
     found = checked(environment / "python", "-c", code, cwd=tmp_path).split()
