@@ -211,3 +211,40 @@ def test_l1_scores_of_neurons_are_those_of_torch_pruning(view: View) -> None:
         graph = tp.DependencyGraph().build_dependency(block, example_inputs=torch.randn(1, up.shape[1]))
         found = importance(graph.get_pruning_group(block[0], tp.prune_linear_out_channels, list(range(group.count))))
         torch.testing.assert_close(found.double(), L1Groups().scores(view, group), rtol=1e-5, atol=0)
+
+
+class Attention(torch.nn.Module):
+    """One attention with weights of ours, in operations that Torch-Pruning can trace."""
+
+    def __init__(self, weights: list[torch.Tensor], heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.projections = torch.nn.ModuleList(torch.nn.Linear(*reversed(w.shape), bias=False) for w in weights)
+        with torch.no_grad():
+            for linear, weight in zip(self.projections, weights, strict=True):
+                linear.weight.copy_(weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``(batch, positions, width)`` to the same."""
+        q, k, v = (linear(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for linear in self.projections[:3])
+        mixed = torch.softmax(q @ k.transpose(-1, -2), dim=-1) @ v
+        return self.projections[3](mixed.transpose(1, 2).flatten(2))
+
+
+def test_l1_scores_of_heads_are_those_of_torch_pruning(view: View) -> None:
+    """A head is as many channels of the group that Torch-Pruning finds in an attention: rows of q, k, v, columns of
+    out, traced and not told."""
+    importance = tp.importance.GroupMagnitudeImportance(p=1, group_reduction="sum", normalizer=None, bias=False)
+    for group in view.structure.groups:
+        if group.kind != "head":
+            continue
+        matrices = view.structure.matrices_of(group.key)
+        assert [matrix.kind for matrix in matrices] == ["q", "k", "v", "out"]
+        attention = Attention([view.weight(matrix) for matrix in matrices], group.count)
+        width = matrices[0].shape[0]
+        graph = tp.DependencyGraph().build_dependency(attention, example_inputs=torch.randn(1, 5, matrices[0].shape[1]))
+        found = graph.get_pruning_group(attention.projections[0], tp.prune_linear_out_channels, list(range(width)))
+        traced = {dep.target.module for dep, _ in found} & set(attention.projections)
+        assert len(traced) == 4
+        per_head = importance(found).double().reshape(group.count, -1).sum(dim=1)
+        torch.testing.assert_close(per_head, L1Groups().scores(view, group), rtol=1e-5, atol=0)
