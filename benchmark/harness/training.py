@@ -138,15 +138,22 @@ class FitTrainer(Seq2SeqTrainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Cross-entropy of the model, plus distillation, plus the penalty in fp32 on the master weights."""
+        """Cross-entropy of the model, plus distillation, plus the penalty in fp32 on the master weights.
+
+        The penalty comes first, because autograd goes backward from what was computed last: its gradient, as large as
+        the weights, is then made when the activations are gone, and not beside all of them.
+        """
+        penalty: torch.Tensor | None = None
+        if self.penalty is not None and self.view is not None and not self.penalty.proximal:
+            with torch.autocast(device_type=self.args.device.type, enabled=False):
+                penalty = self.penalty.loss(self.view)
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
         if self.teacher is not None:
             with torch.no_grad():
                 taught = self.teacher(**inputs).logits
             loss = loss + KD_WEIGHT * distillation(outputs.logits, taught, inputs["labels"])
-        if self.penalty is not None and self.view is not None and not self.penalty.proximal:
-            with torch.autocast(device_type=loss.device.type, enabled=False):
-                loss = loss + self.penalty.loss(self.view)
+        if penalty is not None:
+            loss = loss + penalty
         return (loss, outputs) if return_outputs else loss
 
 
