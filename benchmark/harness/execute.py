@@ -20,6 +20,7 @@ from benchmark.harness.training import Progress, fit, stream_order
 from benchmark.harness.tree import CellPath, Node, Tree
 from benchmark.measure.counting import macs, nonzero, parameters
 from benchmark.measure.decoding import Decoding, transcribe
+from benchmark.measure.memory import weight_bytes
 from benchmark.pruning.applying import prune_
 from benchmark.pruning.budgets import check_budget, reached
 from benchmark.pruning.propagation import compacted, refilled
@@ -185,6 +186,7 @@ def _measured(
         "params_nominal": nonzero(model),
         "params_stored": parameters(model),
         "bytes": (attempt.path / MODEL).stat().st_size,
+        "weight_bytes": weight_bytes(executed),
         "macs": dataclasses.asdict(macs(model, min(DECODER_POSITION, model.config.max_target_positions - 1))),
     }
     if spec.keep_artefacts == "none" and spec.profile is None:  # what is timed is dropped after that

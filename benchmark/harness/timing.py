@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -13,6 +14,7 @@ from benchmark.errors import StoreError
 from benchmark.harness.bench import Evaluation, device
 from benchmark.harness.worker import claim
 from benchmark.measure.decoding import Decoding
+from benchmark.measure.memory import peak_memory
 from benchmark.measure.profile import device_key, profile_models
 from benchmark.registry import REGISTRY
 from benchmark.specs import CorpusSpec, ProfileSpec
@@ -98,14 +100,43 @@ def _timed(
             progress=progress,
         )
         bars.update(task, completed=len(artefacts))
+    del models  # another process measures memory, and this one need not hold it meanwhile
+    peaks = _peaks(artefacts, speech.features, rows, language=speech_of.language, decoding=base["decoding"])
     attempts = {record.cell: record.attempt for record in artefacts}
     kept = [
-        {**row, "cell": row["artefact"], "attempt": attempts[row["artefact"]]}
+        {**row, "cell": row["artefact"], "attempt": attempts[row["artefact"]], **peaks[row["artefact"], row["batch"]]}
         for row in rows
         if row["artefact"] in attempts
     ]
     about = {"threads": THREADS, "torch": str(torch.__version__), "settings": settings.model_dump(mode="json")}
     return write_timing(into, key, kept, about)
+
+
+def _peaks(
+    artefacts: list[Record],
+    features: np.ndarray,
+    rows: list[dict[str, Any]],
+    *,
+    language: str,
+    decoding: dict[str, Any],
+) -> dict[tuple[str, int], dict[str, Any]]:
+    """Return ``peak_memory`` (bytes, or None and why) by cell and batch, each cell measured in a process of its own."""
+    batches = sorted({row["batch"] for row in rows})
+    found = peak_memory(
+        [record.path for record in artefacts],
+        features,
+        language=language,
+        decoding=Decoding(**decoding),
+        batches=batches,
+        device=device(),
+        threads=THREADS,
+    )
+    return {
+        (record.cell, batch): {"peak_memory": peaks.by_batch.get(batch)}
+        | ({} if peaks.reason is None else {"peak_memory_reason": peaks.reason})
+        for record, peaks in zip(artefacts, found, strict=True)
+        for batch in batches
+    }
 
 
 def _common(found: list[Record]) -> dict[str, Any]:

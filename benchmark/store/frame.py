@@ -10,9 +10,11 @@
 | calibration_passes, teacher_passes | utterances passed through the model besides, and through a teacher |
 | prunable, prunable_nonzero, prunable_stored | prunable weights: all, not exactly zero, as saved |
 | params_dense, params_nominal, params_stored, bytes | the whole model: dense, non-zero, as saved; file size |
+| weight_bytes | parameters and buffers as they lie in memory while the model computes (int8 as int8) |
 | macs_encoder, macs_cross_kv, macs_decoder_token, macs_position, macs_backend | executed multiply-adds, three parts |
 | macs_first_token | encoder + cross-attention keys and values + one decoder token: a window up to its first word |
 | batch, rtfx, rtfx_lo, rtfx_hi, speedup, encoder_ms, device | timing record on one device; `speedup` is against dense |
+| peak_memory | bytes that inference at `batch` takes at most in a fresh process, beyond its libraries; same record |
 | trained_on, threads, commit, decoding | where and how it was computed |
 | <split>_hash, _utterances, _skipped | the data really used, and files left out; a dash in the name becomes `_` |
 | <split>_wer, _wer_lo, _wer_hi, _wer_delta, _wer_delta_lo, _wer_delta_hi | with a normaliser: see `store.scoring` |
@@ -44,7 +46,7 @@ BLOCKS = {"none": "reference", "prunable_nominal": "mask", "prunable_stored": "s
 
 _COUNTS = (
     *("prunable", "prunable_nonzero", "prunable_stored"),
-    *("params_dense", "params_nominal", "params_stored", "bytes"),
+    *("params_dense", "params_nominal", "params_stored", "bytes", "weight_bytes"),
 )
 _FROM_RECORD: dict[str, tuple[str, str]] = {
     "status": ("status", "str"),
@@ -79,7 +81,7 @@ _FROM_RECORD: dict[str, tuple[str, str]] = {
     "threads": ("environment.threads", "Int64"),
     "commit": ("environment.commit", "str"),
 }
-_FROM_TIMING = ("batch", "rtfx", "rtfx_lo", "rtfx_hi", "speedup", "encoder_ms")
+_FROM_TIMING = ("batch", "rtfx", "rtfx_lo", "rtfx_hi", "speedup", "encoder_ms", "peak_memory")
 
 
 def frame(

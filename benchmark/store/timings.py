@@ -3,7 +3,10 @@
 One file a profiling step, ``<run>/timings/<device>/<stamp>-<hex>.json``, written once and never changed::
 
     {"format": 1, "device": "<key>", "about": {...}, "stamp": "...",
-     "rows": [{"cell", "attempt", "batch", "rtfx", "rtfx_lo", "rtfx_hi", "speedup", "encoder_ms", ...}]}
+     "rows": [{"cell", "attempt", "batch", "rtfx", "rtfx_lo", "rtfx_hi", "speedup", "encoder_ms", "peak_memory", ...}]}
+
+``peak_memory`` is in bytes; null, with ``peak_memory_reason``, where it could not be measured, and older records lack
+it.
 """
 
 from __future__ import annotations
