@@ -14,6 +14,8 @@ class Dense(Method):
 
     What a method loses is measured against this row, not against the model before training: otherwise the training
     alone would look like a merit of the method.
+
+    Source: no paper; a reference. Cost: the training that all rows get, and nothing besides. Removes: nothing.
     """
 
     budgets = frozenset({"none"})

@@ -42,6 +42,9 @@ class Imp(Method):
     2020, arXiv 1912.05671); below 1 the schedule of the learning rate restarts there. A rewind gives no steps back: all
     cells train equally long. All budgets share one chain of rounds; a cell leaves it where its last pruning takes what
     its budget still needs.
+
+    Source: Frankle and Carbin 2019 (rounds; rank |w|), Frankle et al. 2020 (rewinding). Cost: the training that all
+    rows get, cut into rounds; no calibration. Removes: single weights (a bit mask), so nothing gets smaller or faster.
     """
 
     Config = ImpConfig

@@ -15,6 +15,9 @@ class Int8(Finisher):
     Weights are stored with one scale per output, activations are quantised while the model runs, on the CPU only. No
     weight is removed, so no parameter count falls: bytes and time do. Embedding, output projection, convolutions and
     norms stay in floating point.
+
+    Source: no paper; torch's dynamic quantisation. Cost: the training that all rows get, and none for
+    itself; no calibration. Removes: no weight, but bits of each.
     """
 
     budgets = frozenset({"none"})

@@ -27,6 +27,9 @@ class L1Group(Method):
 
     After Li et al. 2017 (arXiv 1608.08710), carried over from filters to heads and neurons. Every layer keeps at least
     one of each; the matrices get smaller.
+
+    Source: Li et al. 2017 (rank: sum of |w| over the member). Cost: the training that all rows get; no calibration.
+    Removes: whole heads and neurons.
     """
 
     Config = L1GroupConfig

@@ -30,6 +30,9 @@ class LayerDrop(Method):
     The initialisation of Distil-Whisper (Gandhi et al. 2023, arXiv 2311.00430), without its long training. With a
     stored budget the depth of both stacks is chosen to meet it as nearly as whole layers can; without one, `encoder`
     and `decoder` say how many stay. The result is a stock Whisper with fewer layers.
+
+    Source: Gandhi et al. 2023 (layers as far apart as can be). Cost: the training that all rows get; no calibration.
+    Removes: whole layers.
     """
 
     Config = LayerDropConfig

@@ -26,10 +26,13 @@ class LowRankConfig(MethodConfig):
 class LowRankMethod(Finisher):
     """Linear layers become two smaller ones, along the principal components of their outputs.
 
-    The idea of LiteASR (Kamoda et al. 2025, arXiv 2502.20583), there for the encoder: the outputs over a calibration
+    The idea of LiteASR (Kamahori et al. 2025, arXiv 2502.20583), there for the encoder: the outputs over a calibration
     set (one forward pass of `utterances` training utterances, counted) say which directions matter. A layer that would
     not get smaller stays as it is. After all training, and nothing is trained for it. Nothing is zeroed: in the stored
     block, the factors are what is counted.
+
+    Source: Kamahori et al. 2025 (W becomes U U^T W, U the leading principal components of the outputs). Cost: the
+    training that all rows get, and one forward pass of each of the `utterances`. Removes: directions of the outputs.
     """
 
     Config = LowRankConfig

@@ -72,6 +72,10 @@ class SglAdaptive(Method):
     formula has none) and, in the stored block, the proximal solver (the paper adds the penalty to the loss).
     With a budget, one scale on the thresholds meets it: of the weight pass in the mask block, of the group pass in the
     stored block. Without one, the thresholds stand as given.
+
+    Source: arXiv 2510.12666 (loss: L_CE + l1 L1_enc + l2 L1_dec + l3 L2_enc + l4 L2_dec). Cost: the training that all
+    rows get, its first Fit with the penalty at every step; no calibration. Removes: single weights and input columns,
+    or (`groups`) rows, heads and neurons.
     """
 
     Config = SglAdaptiveConfig

@@ -10,7 +10,10 @@ from benchmark.registry import REGISTRY
 
 @REGISTRY.register("method", "shipped")
 class Shipped(Method):
-    """The model as it came, without any training: shows what the fine-tuning recipe alone does to it."""
+    """The model as it came, without any training: shows what the fine-tuning recipe alone does to it.
+
+    Source: no paper; a reference. Cost: nothing, no training and no calibration. Removes: nothing.
+    """
 
     Config = Config
     budgets = frozenset({"none"})

@@ -28,6 +28,9 @@ class Wanda(Method):
     The norms are those of the model just before pruning, over training utterances (`utterances`; one forward pass
     each, counted). Compared within each output, as there. That paper trains nothing afterwards; here every method
     gets the same training. Removes single weights (a bit mask), so nothing gets smaller or faster.
+
+    Source: Sun et al. 2023, equation 1. Cost: the training that all rows get, and one forward pass of each of the
+    `utterances`. Removes: single weights.
     """
 
     Config = WandaConfig
