@@ -35,6 +35,7 @@ def compress(
         raise StoreError(f"{to}: exists and is not empty; give a new folder or remove it first")
 
     from benchmark.whisper.compress import compress as shrink_by
+    from benchmark.whisper.compress import last_ones
     from benchmark.whisper.files import save
 
     whole, processor = _open(model)
@@ -42,6 +43,8 @@ def compress(
     save(small, to, processor)
     before, after = (sum(p.numel() for p in one.parameters()) for one in (whole, small))
     print(f"written: {to} ({after:,} of {before:,} parameters, checked in a fresh process)")
+    if lone := last_ones(small):
+        print(f"kept whatever the budget, because a layer needs one: the last {', the last '.join(lone)}")
 
 
 def _option(text: str) -> tuple[str, Any]:

@@ -44,5 +44,13 @@ def check_budget(plan: Plan, structure: Structure, budget: Budget, group_weights
     if got - budget.keep > allowed or budget.keep - (got + free / structure.prunable) > allowed:
         raise BudgetMissedError(
             f"budget {budget} missed: reached {got:.4f} of {structure.prunable:,} prunable weights, "
-            f"off by {got - budget.keep:+.4f} (allowed {allowed:.4f})"
+            f"off by {got - budget.keep:+.4f} (allowed {allowed:.4f}){_floor(plan, structure, budget.keep)}"
         )
+
+
+def _floor(plan: Plan, structure: Structure, keep: float) -> str:
+    """Return the reason where no rule of heads and neurons could keep so little."""
+    least = sum(group.weights for group in structure.groups) / structure.prunable
+    if keep >= least or any(stack.key in plan.kept for stack in structure.stacks):
+        return ""
+    return f"; one head and one neuron a layer, which always stay, are {least:.4f} of them"

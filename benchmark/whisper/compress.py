@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from benchmark.api import Budget, Fit, Method, Prune, Rule
+from benchmark.api import Budget, Calibrate, Fit, Method, Prune, Quantise, Rule, Step
 from benchmark.errors import SpecError
 from benchmark.registry import REGISTRY
 from benchmark.whisper.plan import Plan
@@ -28,13 +28,15 @@ def compress(
     Whisper. ``model`` is not changed.
 
     Raises:
-        SpecError: the model is no Whisper, or the method is unknown, wants training, or cannot meet a stored budget.
+        SpecError: the model is no Whisper or holds weights that are not finite; the method is unknown, wants training
+            or data, or cannot be held to a stored budget.
         BudgetMissedError: the method did not reach ``keep`` within the tolerance.
     """
     from benchmark.pruning.applying import prune_
     from benchmark.pruning.groups import GroupRule
 
     structure = Structure.of(model)
+    _check_finite(model)
     budget = Budget.parse({"kind": "prunable_stored", "keep": keep}, where="compress")
     rule = _single_rule(REGISTRY.get("method", method, **config), method, budget)
     if isinstance(rule, GroupRule):
@@ -43,6 +45,23 @@ def compress(
         rule = rule.model_copy(update={"budget": budget})
     work = copy.deepcopy(model)
     return shrink(work, prune_(rule, View(work, structure, Plan(), seed), work).plan)
+
+
+def last_ones(model: WhisperForConditionalGeneration) -> list[str]:
+    """Return the groups that are down to one member, as ``head of NAME`` or ``neuron of NAME``.
+
+    No rule takes it, whatever its budget: a layer without a head or neuron would not be a Whisper's layer.
+    """
+    kinds = {"head": "head", "ffn_neuron": "neuron"}
+    return [f"{kinds[group.kind]} of {group.key}" for group in Structure.of(model).groups if group.count == 1]
+
+
+def _check_finite(model: WhisperForConditionalGeneration) -> None:
+    import torch
+
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise SpecError(f"{name} holds weights that are not finite; give a model that was trained well")
 
 
 def _single_rule(method: Method, name: str, budget: Budget) -> Rule:
@@ -54,14 +73,25 @@ def _single_rule(method: Method, name: str, budget: Budget) -> Rule:
         )
     # Two steps are the fewest a program can be written for; none of them is trained here.
     steps = list(method.steps(budget, total_steps=2))
-    if any(isinstance(step, Fit) and step.penalty is not None for step in steps):
-        raise SpecError(f"method {name!r} trains with a penalty before it prunes; use `prunebench run` for it")
-    other = [type(step).__name__ for step in steps if not isinstance(step, (Fit, Prune))]
-    if other:
-        raise SpecError(
-            f"method {name!r} needs a {other[0]} step, and compress has no data; use `prunebench run` for it"
-        )
+    for step in steps:
+        if reason := _beyond(step):
+            raise SpecError(f"method {name!r} {reason}; use `prunebench run` for it")
     rules = [step.rule for step in steps if isinstance(step, Prune)]
     if len(rules) != 1:
         raise SpecError(f"method {name!r} prunes {len(rules)} times; compress takes methods that prune exactly once")
     return rules[0]
+
+
+def _beyond(step: Step) -> str | None:
+    """Return why a step cannot be carried out, or left out, where nothing is trained and no data is seen."""
+    if isinstance(step, Prune):
+        return None
+    if isinstance(step, Fit):
+        if step.penalty is not None:
+            return "trains with a penalty before it prunes"
+        return None if step.loss == "ce" else f"trains with loss = {step.loss}, and compress trains nothing"
+    if isinstance(step, Calibrate):
+        return "needs a Calibrate step, and compress has no data"
+    if isinstance(step, Quantise):
+        return f"ends in {step.kind} layers, which no model folder holds"
+    return f"needs a {type(step).__name__} step, and compress trains nothing"
