@@ -6,10 +6,12 @@ time: each repeat times dense and then the artefact, and the speed-up is the med
 
 from __future__ import annotations
 
+import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import SpecError, nearest
@@ -106,15 +108,54 @@ def _interleave(
     pair = {dense_name: dense, name: ours}
     for one in pair:
         time_one(one, batch, _Times())  # warm-up: first calls allocate, and pick kernels
+    calls = [partial(time_one, one, batch, into) for one, into in pair.items()]
+    _alternate(calls, repeats, seconds, None if progress is None else partial(progress, name))
+    return pair[dense_name], ours
+
+
+def interleaved(
+    calls: Mapping[str, Callable[[], object]],
+    repeats: int,
+    *,
+    warm_up: bool = True,
+    device: str | torch.device = "cpu",
+) -> dict[str, list[float]]:
+    """Return the seconds of each call by its name, ``repeats`` of each: first, second, ..., first, second, ...
+
+    The k-th times of all calls stand side by side: a ratio is the median of their ratios, not a ratio of medians.
+    """
+    times: dict[str, list[float]] = {name: [] for name in calls}
+
+    def time_one(name: str) -> None:
+        began = _now(device)
+        calls[name]()
+        times[name].append(_now(device) - began)
+
+    for call in calls.values() if warm_up else ():
+        call()
+    _alternate([partial(time_one, name) for name in calls], repeats, math.inf, None)
+    return times
+
+
+def paired_ratio(above: Sequence[float], below: Sequence[float]) -> float:
+    """Return the median of the ratios of times that stand side by side."""
+    import numpy as np
+
+    return float(np.median(np.array(above) / np.array(below)))
+
+
+def _alternate(
+    calls: Sequence[Callable[[], None]], repeats: int, seconds: float, after: Callable[[int], None] | None
+) -> None:
+    """Make all calls in turn, again and again; after ``MIN_REPEATS`` rounds none starts beyond ``seconds``."""
     began = time.perf_counter()
     for done in range(1, repeats + 1):
-        for one, into in pair.items():
-            time_one(one, batch, into)
-        if progress is not None:
-            progress(name, done)
+        for call in calls:
+            call()
+        if after is not None:
+            after(done)
         if done >= MIN_REPEATS and time.perf_counter() - began >= seconds:
             break
-    return pair[dense_name], ours
 
 
 def device_key(device: str | torch.device = "cpu") -> str:

@@ -12,7 +12,7 @@ import pytest
 from benchmark.errors import SpecError
 from benchmark.measure import profile
 from benchmark.measure.decoding import Decoding
-from benchmark.measure.profile import device_key, profile_models
+from benchmark.measure.profile import device_key, interleaved, paired_ratio, profile_models
 from tests.tiny import tiny_whisper
 
 
@@ -116,3 +116,18 @@ def test_device_key_is_short_and_says_cores_and_threads(monkeypatch: pytest.Monk
     assert re.fullmatch(r"cpu-intel-xeon-platinum-8481c-\d+c-t\d+", key) and key == device_key()
     monkeypatch.setattr("torch.cuda.get_device_name", lambda _: "NVIDIA H200")
     assert device_key("cuda:0") == "cuda-nvidia-h200"
+
+
+def test_any_calls_are_timed_in_turn_and_compared_pair_by_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, order = [0.0], []
+    pace = {"a": iter([9.0, 1.0, 2.0, 30.0]), "b": iter([9.0, 2.0, 4.0, 3.0])}
+    monkeypatch.setattr(profile, "_now", lambda _: now[0])
+
+    def call(name: str) -> None:
+        order.append(name)
+        now[0] += next(pace[name])
+
+    times = interleaved({name: lambda name=name: call(name) for name in pace}, 3)  # type: ignore[misc]
+    assert order == ["a", "b"] * 4, "a warm-up of each first"
+    assert times == {"a": [1.0, 2.0, 30.0], "b": [2.0, 4.0, 3.0]}
+    assert paired_ratio(times["b"], times["a"]) == 2.0, "one disturbed repeat does not decide"
