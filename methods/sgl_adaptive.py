@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from benchmark.api import Budget, Method, MethodConfig, Step
-from benchmark.pruning.adaptive import WeightAdaptive
+from benchmark.pruning.adaptive import Peers, WeightAdaptive
 from benchmark.pruning.penalties import Norm, Solver, SparseGroupLasso
 from benchmark.registry import REGISTRY
 from methods._oneshot import one_shot
@@ -20,6 +20,9 @@ class SglAdaptiveConfig(MethodConfig):
     What is left out takes the value that a comparison found best for the kind of budget (``BY_BUDGET``).
     """
 
+    strength: float | None = Field(
+        default=None, ge=0, description="of the sums of |w|; the group norms get three times as much; or one by one:"
+    )
     l1_enc: float | None = Field(default=None, ge=0, description="strength of the sum of |w|, encoder (lambda 1)")
     l1_dec: float | None = Field(default=None, ge=0, description="the same, decoder (lambda 2)")
     group_enc: float | None = Field(default=None, ge=0, description="that of the group norms, encoder (lambda 3)")
@@ -38,6 +41,7 @@ class SglAdaptiveConfig(MethodConfig):
     centre: Literal["zero", "mean"] = Field(default="zero", description="distance from zero, or from the mean")
     rho: float = Field(default=0.25, ge=0, description="group threshold as a share of the mean surviving share")
     beta: float = Field(default=0.25, ge=0, description="group threshold as a share of the mean L2 norm")
+    peers: Peers = Field(default="matrix", description="the mean is over the same matrix, or all layers of its kind")
     weight_pass: bool = Field(default=True, description="zero single weights first")
     group_pass: bool = Field(default=True, description="then zero whole groups")
     propagate: bool = Field(default=True, description="count what dies with dead parts as gone")
@@ -57,7 +61,7 @@ BY_BUDGET: dict[str, tuple[Solver, float]] = {
 """Solver and strength (of the sum of |w|; group norms get three times that) by kind of budget: the best of six
 strengths and two solvers on synthetic dev speech (docs/solvers.md)."""
 
-_RULE = {"alpha", "scale", "tau", "centre", "rho", "beta", "weight_pass", "group_pass", "propagate"}
+_RULE = {"alpha", "scale", "tau", "centre", "rho", "beta", "peers", "weight_pass", "group_pass", "propagate"}
 
 
 @REGISTRY.register("method", "sgl_adaptive")
@@ -85,6 +89,7 @@ class SglAdaptive(Method):
         """Fit with the penalty, prune once, fit without it."""
         config: SglAdaptiveConfig = self.config
         solver, strength = BY_BUDGET[budget.kind]
+        strength = strength if config.strength is None else config.strength
         if config.norm == "frobenius_squared":
             solver = "subgradient"
         given = config.model_dump(include={"l1_enc", "l1_dec", "group_enc", "group_dec"}, exclude_none=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BLOCKS = {
-    "reference": "Reference: no budget",
+    "reference": "No budget: the references, and methods at their own operating point",
     "mask": "Mask block: budget in nominal weights (exact zeros; the matrices keep their size)",
     "stored": "Stored block: budget in stored weights (rows physically removed)",
 }

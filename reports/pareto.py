@@ -90,7 +90,8 @@ def draw(frame: pd.DataFrame) -> Figure:
             _scale(axes[0], points)
             axes[0].set_ylabel(_score_name(frame))
             part.suptitle(board.title, x=0.008, ha="left", fontsize=16, fontweight="bold", color=_INK)
-        _legend(figure, looks)
+        own = [points["block"].eq("reference") & ~points["label"].isin(list(_REFERENCES)) for points in rows]
+        _legend(figure, looks, alone=any(found.any() for found in own))
     return figure
 
 
@@ -133,20 +134,27 @@ def _points(board: content.Board, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _looks(rows: Sequence[pd.DataFrame]) -> dict[str, dict[str, Any]]:
-    """Return a colour and marker per method, the same in every panel; references are drawn in ink."""
+    """Return a colour and marker per method, the same in every panel; the two references are drawn in ink."""
     import matplotlib as mpl
     import pandas as pd
 
-    everything = pd.concat(rows)
-    budgeted = everything[everything["block"] != "reference"]["label"].unique()
+    names = list(dict.fromkeys(pd.concat(rows).sort_values("block", key=_budgeted_first, kind="stable")["label"]))
     colours = mpl.color_sequences["petroff10"]  # chosen for colour-vision deficiencies, M. Petroff, arXiv 2107.02270
-    looks: dict[str, dict[str, Any]] = {
-        name: {"color": colours[at % len(colours)], "marker": _MARKERS[at % len(_MARKERS)]}
-        for at, name in enumerate(budgeted)
-    }
-    for at, name in enumerate(everything[everything["block"] == "reference"]["label"].unique()):
-        looks.setdefault(name, {"color": _INK if at == 0 else "white", "marker": "*D"[min(at, 1)], "reference": True})
-    return looks
+    looks: dict[str, dict[str, Any]] = {}
+    for at, name in enumerate(name for name in names if name not in _REFERENCES):
+        # The markers go round one further than the colours, so that no pair of the two comes twice.
+        looks[name] = {"color": colours[at % 10], "marker": _MARKERS[(at + at // 10) % len(_MARKERS)]}
+    return looks | {name: look for name, look in _REFERENCES.items() if name in names}
+
+
+def _budgeted_first(block: pd.Series) -> pd.Series:
+    return block.eq("reference")
+
+
+_REFERENCES: dict[str, dict[str, Any]] = {
+    "dense": {"color": _INK, "marker": "*", "reference": True},
+    "shipped": {"color": "white", "marker": "D", "reference": True},
+}
 
 
 def _panel(ax: Axes, panel: Panel, points: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> None:
@@ -168,13 +176,15 @@ def _panel(ax: Axes, panel: Panel, points: pd.DataFrame, looks: dict[str, dict[s
     )
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / scale:g} {prefix}"))
     ax.margins(x=0.08)
-    groups = list(shown.groupby("label", sort=False))
-    budgeted = [name for name, rows in groups if not looks[str(name)].get("reference")]
-    for name, rows in groups:
+    groups = list(shown.groupby(["label", "block"], sort=False))
+    budgeted = [name for (name, block), _ in groups if block == panel.block]
+    spread = min(5.0, 40 / max(len(budgeted), 1))
+    for (name, block), rows in groups:
         # cells of one budget have one size: a shift of some points keeps their bars apart
-        tied = name in budgeted and panel.cost.startswith("params")
-        shift = 5.0 * (budgeted.index(name) - (len(budgeted) - 1) / 2) if tied else 0.0
-        _series(ax, rows.sort_values(panel.cost), panel.cost, looks[str(name)], shift)
+        tied = block == panel.block and panel.cost.startswith("params")
+        shift = spread * (budgeted.index(name) - (len(budgeted) - 1) / 2) if tied else 0.0
+        look = looks[str(name)] | ({} if block == panel.block else {"alone": True})
+        _series(ax, rows.sort_values(panel.cost), panel.cost, look, shift)
     _front_line(ax, shown[panel.cost].to_numpy(), shown["score"].to_numpy())
     ax.annotate("better", (0.02, 0.02), (0.075, 0.09), xycoords="axes fraction", color=_FAINT, fontsize=10.5,
                 arrowprops={"arrowstyle": "->", "color": _FAINT})  # fmt: skip
@@ -195,7 +205,7 @@ def _front_line(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def _series(ax: Axes, rows: pd.DataFrame, cost: str, look: dict[str, Any], shift: float) -> None:
-    """Draw one method: a line, bars, markers, and arrows at what lies above the ceiling."""
+    """Draw one method: a line (budgets only), bars, markers, and arrows at what lies above the ceiling."""
     import numpy as np
     from matplotlib.transforms import ScaledTranslation
 
@@ -207,11 +217,12 @@ def _series(ax: Axes, rows: pd.DataFrame, cost: str, look: dict[str, Any], shift
     move = ax.transData + ScaledTranslation(shift / 72, 0, figure.dpi_scale_trans)  # type: ignore[union-attr]
     bars = np.nan_to_num(np.abs(np.minimum(rows[["low", "high"]].to_numpy().T, CEILING) - y))
     ax.errorbar(x, y, yerr=bars, fmt="none", ecolor=line, elinewidth=1.5, capsize=0, zorder=3, transform=move)
-    if not reference:
+    if not look.get("alone"):
         ax.plot(x, y, color=line, linewidth=1.6, alpha=0.7, zorder=2, transform=move)
     sizes = {"*": 300, "D": 60}.get(look["marker"], 66) if reference else 66
-    ax.scatter(x, y, s=sizes, marker=look["marker"], color=look["color"], zorder=5 if reference else 4,
-               edgecolors=_INK if reference else "white", linewidths=1.1, transform=move)  # fmt: skip
+    edge = _INK if look.get("alone") else "white"  # a ring: no budget, the method's own operating point
+    ax.scatter(x, y, s=sizes, marker=look["marker"], color=look["color"], zorder=5 if look.get("alone") else 4,
+               edgecolors=edge, linewidths=1.1, transform=move)  # fmt: skip
     ax.update_datalim(np.column_stack([x, y]))  # a shifted artist does not count for the limits by itself
     ax.autoscale_view(scaley=False)
     for at in np.flatnonzero(score > CEILING):
@@ -241,7 +252,7 @@ def _scale(ax: Axes, points: pd.DataFrame) -> None:
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _legend(figure: Figure, looks: dict[str, dict[str, Any]]) -> None:
+def _legend(figure: Figure, looks: dict[str, dict[str, Any]], *, alone: bool) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
@@ -254,4 +265,12 @@ def _legend(figure: Figure, looks: dict[str, dict[str, Any]]) -> None:
         for name, look in looks.items()
     ]  # fmt: skip
     handles.append(Line2D([], [], color=_FRONT, linewidth=6, label="Pareto front"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 10), frameon=False)
+    if alone:
+        handles.append(Line2D([], [], linestyle="none", marker="o", markersize=8, color="white",
+                              markeredgecolor=_INK, label="dark edge: no budget, own operating point"))  # fmt: skip
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(len(handles), 10 if len(handles) <= 12 else 6),
+        frameon=False,
+    )

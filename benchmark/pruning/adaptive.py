@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 BISECTIONS = 40
 ENOUGH = 1e-4
 """A bisection stops where no more than this share of its target is left to trim."""
+Peers = Literal["matrix", "kind"]
+"""The members of the same matrix (or attention, or FFN), or those of all layers: the latter follows scale."""
 _SHRINKING = ("structural", "head", "ffn_neuron", "column")
 
 
@@ -51,6 +53,7 @@ class WeightAdaptive(Rule):
     centre: Literal["zero", "mean"] = Field(default="zero", description="distance from zero, or from the mean")
     rho: float = Field(default=0.5, ge=0, description="group threshold as a share of the mean surviving share")
     beta: float = Field(default=0.5, ge=0, description="group threshold as a share of the mean L2 norm")
+    peers: Peers = Field(default="matrix", description="whose mean a group is compared with")
     groups: GroupKind = Field(default="column", description="groups of the second pass")
     weight_pass: bool = True
     group_pass: bool = True

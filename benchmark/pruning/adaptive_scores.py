@@ -99,15 +99,17 @@ class Scores:
         """Return one number per member, a tensor a family: below 1 the thresholds as given would remove it.
 
         The smaller of (surviving share / (rho * mean share)) and (L2 norm / (beta * mean norm)), means over all
-        members of the family (heads and neurons: over those that were alive before). Dead ones: minus infinity.
+        members of the family, or of all families of its kind (heads and neurons: over those that were alive before).
+        Dead ones: minus infinity.
         """
-        result = []
-        for family in self.families:
-            counts, squares = self._left(family, survivors)
-            alive = self._alive(family) if self._whole else counts > 0
-            peers = alive if self._whole else slice(None)
-            result.append(self._relative(counts / family.size, squares.sqrt(), alive, peers))
-        return result
+        left = [self._left(family, survivors) for family in self.families]
+        alive = [
+            self._alive(family) if self._whole else counts > 0
+            for family, (counts, _) in zip(self.families, left, strict=True)
+        ]
+        shares = [counts / family.size for family, (counts, _) in zip(self.families, left, strict=True)]
+        norms = [squares.sqrt() for _, squares in left]
+        return self._relative([(shares, self.rule.rho), (norms, self.rule.beta)], alive)
 
     def sizes(self, survivors: list[torch.Tensor]) -> list[torch.Tensor]:
         """Return the surviving weights of each member, a tensor a family."""
@@ -129,18 +131,27 @@ class Scores:
     def _alive_in(self, key: str) -> torch.Tensor:
         return alive_members(self.view.plan, self.view.structure.group(key))
 
-    def _relative(
-        self, share: torch.Tensor, norm: torch.Tensor, alive: torch.Tensor, peers: torch.Tensor | slice
-    ) -> torch.Tensor:
+    def _relative(self, terms: list[tuple[list[torch.Tensor], float]], alive: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Return the smallest of the terms, each in limits of its peers' mean."""
         import torch
 
-        terms = [
-            value / (limit * value[peers].mean()).clamp_min(1e-300)
-            for value, limit in ((share, self.rule.rho), (norm, self.rule.beta))
-            if limit > 0
-        ]
-        score = torch.stack(terms).amin(dim=0) if terms else torch.full(share.shape, torch.inf).double()
-        return torch.where(alive, score, -torch.inf)
+        kinds = self._peers()
+        found = [torch.full(bits.shape, torch.inf).double() for bits in alive]
+        for values, limit in terms:
+            if not limit:
+                continue
+            counted = [value[bits] if self._whole else value for value, bits in zip(values, alive, strict=True)]
+            pools = {kind: [c for c, own in zip(counted, kinds, strict=True) if own == kind] for kind in kinds}
+            means = {kind: torch.cat(pool).mean() for kind, pool in pools.items()}
+            for at, (value, kind) in enumerate(zip(values, kinds, strict=True)):
+                found[at] = torch.minimum(found[at], value / (limit * means[kind]).clamp_min(1e-300))
+        return [torch.where(bits, score, -torch.inf) for bits, score in zip(alive, found, strict=True)]
+
+    def _peers(self) -> list[object]:
+        """Return whom the members of each family are compared with: families of equal keys."""
+        if self.rule.peers == "matrix":
+            return list(range(len(self.families)))
+        return [tuple(part.matrix.kind for part in family.parts) for family in self.families]
 
     # --- plans ----------------------------------------------------------------------------------------------------
 
