@@ -95,6 +95,7 @@ def load(path: str | os.PathLike[str]) -> WhisperForConditionalGeneration:
 
 def _evaluating(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:
     model.eval()
+    model.model.encoder.embed_positions.requires_grad_(False)  # as built; transformers 5 forgets it on opening
     return model
 
 

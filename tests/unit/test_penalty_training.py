@@ -132,6 +132,32 @@ def test_a_penalty_counts_once_however_many_micro_batches_a_step_has(
     assert (free - whole).abs().max() > 0.01  # the penalty is not nothing
 
 
+# --- not a number -------------------------------------------------------------------------------------------------
+
+
+class Diverges(SparseGroupLasso):
+    """Turns a matrix into what is not a number, at its first step or at its last."""
+
+    late: bool = False
+    steps: ClassVar[list[int]] = []
+
+    def prox_(self, view: View, step: OptimizerStep) -> None:
+        """Write it."""
+        self.steps.append(0)
+        if not self.late or len(self.steps) == STEPS:
+            view.parameter(view.structure.matrices[3]).data.fill_(torch.nan)
+
+
+@pytest.mark.parametrize(
+    ("late", "said"),
+    [(False, "training loss became nan"), (True, r"layers\.0\.self_attn\.out_proj\.weight is not finite")],
+)
+def test_a_proximal_step_that_diverges_is_an_error_by_name_even_at_the_last_step(late: bool, said: str) -> None:
+    Diverges.steps.clear()
+    with pytest.raises(FloatingPointError, match=said):
+        trained(Diverges(solver="proximal", late=late, **STRENGTHS))
+
+
 # --- sharded weights ----------------------------------------------------------------------------------------------
 
 
