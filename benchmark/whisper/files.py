@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
@@ -17,20 +16,21 @@ from transformers.utils import logging
 
 from benchmark.errors import DataError, PrunebenchError, StoreError
 from benchmark.registry import REGISTRY
-from benchmark.store.files import to_json, write_atomically
+from benchmark.store.checksums import seal, verify
+from benchmark.store.files import write_atomically
 from benchmark.store.folders import check_format, read_json
 from benchmark.store.records import MODEL, PLAN, RECORD, SPEC
 from benchmark.whisper._selfcheck import check_folder
+from benchmark.whisper.card import CARD, About, card
 from benchmark.whisper.modeling_pruned_whisper import SHAPE_FORMAT, PrunedWhisperForConditionalGeneration
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.quantise import is_quantised, quantise
+from benchmark.whisper.runtimes import EXPORT
 from benchmark.whisper.states import UNREADABLE, load_state, read_state, said
 from benchmark.whisper.surgery import shrink
 
 if TYPE_CHECKING:
     from transformers import ProcessorMixin
-
-CHECKSUMS = "checksums.json"
 
 
 def save(
@@ -38,8 +38,12 @@ def save(
     path: str | os.PathLike[str],
     processor: ProcessorMixin | None = None,
     check: bool = True,
+    *,
+    about: About | None = None,
 ) -> Path:
-    """Write a Hugging Face folder (config, weights, generation config, code of the pruned class, processor).
+    """Write a Hugging Face folder (config, weights, generation config, code of the pruned class, processor, card).
+
+    The card says what the model itself shows; ``about`` adds what only its maker knows.
 
     The folder is written beside its place, opened and compared with ``model`` in a fresh process (``check``), and only
     then takes its name: what is there under that name is whole and was seen to work.
@@ -49,21 +53,31 @@ def save(
     """
     if is_quantised(model):
         raise StoreError(f"{path}: int8 layers have no form that transformers opens; save the model before quantising")
-    target = Path(path)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise StoreError(f"{target}: exists and is not empty; give a new folder or remove it first")
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        partial.mkdir(parents=True)
+    with new_folder(path) as partial:
         with _config_untouched(model), _quiet():
             model.save_pretrained(partial)
         if processor is not None:
             processor.save_pretrained(partial)
-        files = sorted(file for file in partial.rglob("*") if file.is_file())
-        sums = {file.relative_to(partial).as_posix(): _sha256(file) for file in files}
-        write_atomically(partial / CHECKSUMS, to_json({"format": 1, "sha256": sums}))
+        write_atomically(partial / CARD, card(model, partial, Path(path).name, about))
+        seal(partial)
         if check:
             check_folder(model, partial)
+    return Path(path)
+
+
+@contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a folder to fill, which takes its name when all went well; else nothing of it is left.
+
+    Raises:
+        StoreError: ``path`` is not empty or cannot be written, or whoever filled it found something wrong.
+    """
+    target = Path(path)
+    check_new(target)
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
         partial.replace(target)
     except PrunebenchError as error:
         raise StoreError(f"{target}: not saved: {error}") from error
@@ -71,7 +85,16 @@ def save(
         raise StoreError(f"{target}: cannot be saved ({said(error)}); check the folder and the free space") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # gone already when all went well
-    return target
+
+
+def check_new(path: Path) -> None:
+    """Refuse a place where something is.
+
+    Raises:
+        StoreError: a file, or a folder that is not empty.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise StoreError(f"{path}: exists and is not empty; give a new folder or remove it first")
 
 
 def load(path: str | os.PathLike[str]) -> WhisperForConditionalGeneration:
@@ -110,7 +133,9 @@ def _load_folder(folder: Path) -> WhisperForConditionalGeneration:
     shape = config.get("kept_shape")
     if shape is not None:
         _check_shape(shape, folder / "config.json")
-    _verify(folder)
+    verify(folder)
+    if (folder / EXPORT).is_file():
+        raise DataError(f"{folder}: exported for another runtime; benchmark.whisper.runtimes.ExportedWhisper opens it")
     model_class = WhisperForConditionalGeneration if shape is None else PrunedWhisperForConditionalGeneration
     try:
         with _quiet():
@@ -145,22 +170,6 @@ def _check_shape(shape: Any, where: Path) -> None:
             )
 
 
-def _verify(folder: Path) -> None:
-    """Compare all files with the checksums that ``save`` wrote; other people's folders have none."""
-    path = folder / CHECKSUMS
-    if not path.is_file():
-        return
-    sums = read_json(path, "restore the folder, or remove this file to open it unverified")
-    check_format(sums, path)
-    for name, expected in sums.get("sha256", {}).items():
-        if not (folder / name).is_file():
-            raise DataError(f"{folder / name}: missing; restore the folder")
-        if _sha256(folder / name) != expected:
-            raise DataError(
-                f"{folder / name}: changed since it was saved; restore it, or remove {CHECKSUMS} to open it"
-            )
-
-
 def _load_attempt(folder: Path) -> WhisperForConditionalGeneration:
     way_out = "run the cell again to make it anew"
     record = read_json(folder / RECORD, way_out)
@@ -186,11 +195,6 @@ def _load_attempt(folder: Path) -> WhisperForConditionalGeneration:
     base, _ = source.load()
     small = shrink(base, plan)
     return load_state(quantise(small) if plan.quantised else small, state, folder / MODEL)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

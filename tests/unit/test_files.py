@@ -44,7 +44,7 @@ def test_save_checks_itself_and_loads_the_same_model(pruned: WhisperForCondition
     assert pruned.training and all(torch.equal(tensor, before[2][name]) for name, tensor in pruned.state_dict().items())
     assert {file.name for file in folder.iterdir()} == {
         "checksums.json", "config.json", "generation_config.json", "model.safetensors", "modeling_pruned_whisper.py",
-        "preprocessor_config.json",
+        "preprocessor_config.json", "README.md",
     }  # fmt: skip
     assert [entry.name for entry in folder.parent.iterdir()] == ["model"]
     assert "proj_out.weight" not in load_file(folder / "model.safetensors")
