@@ -83,8 +83,9 @@ def test_whisper_tiny_keeps_what_surgery_must_not_touch(
     ffn = [group.count for group in Structure.of(small).groups if group.kind == "ffn_neuron"]
     heads = [group.count for group in Structure.of(small).groups if group.kind == "head"]
     assert all(count % 64 == 0 for count in ffn) and len(set(ffn)) > 1 and len(set(heads)) > 1
-    assert small.proj_out.weight is small.model.decoder.embed_tokens.weight
-    for sinusoids in (one.model.encoder.embed_positions.weight for one in (cut, small)):
+    for one in (cut, small):
+        assert one.proj_out.weight is one.model.decoder.embed_tokens.weight
+        sinusoids = one.model.encoder.embed_positions.weight
         assert torch.equal(sinusoids, whisper_tiny.model.encoder.embed_positions.weight)
         assert not sinusoids.requires_grad
     assert small.model.decoder.embed_positions.weight.requires_grad
