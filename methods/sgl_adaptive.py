@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from benchmark.api import Budget, Method, MethodConfig, Step
 from benchmark.pruning.adaptive import Peers, WeightAdaptive
-from benchmark.pruning.penalties import Norm, Solver, SparseGroupLasso
+from benchmark.pruning.penalties import GroupKind, Norm, Solver, SparseGroupLasso
 from benchmark.registry import REGISTRY
 from methods._oneshot import one_shot
 
@@ -27,21 +28,25 @@ class SglAdaptiveConfig(MethodConfig):
     l1_dec: float | None = Field(default=None, ge=0, description="the same, decoder (lambda 2)")
     group_enc: float | None = Field(default=None, ge=0, description="that of the group norms, encoder (lambda 3)")
     group_dec: float | None = Field(default=None, ge=0, description="the same, decoder (lambda 4)")
-    groups: Literal["column", "row", "head", "ffn_neuron", "structural"] = Field(
-        default="column", description="of penalty and rule: the paper's input columns, or parts that are removed whole"
+    groups: GroupKind | None = Field(
+        default=None, description="of penalty and rule: the paper's input columns, or parts that are removed whole"
     )
     norm: Norm = Field(default="l2", description="of a group; squared, the penalty is ridge and knows no groups")
     solver: Solver | None = Field(
         default=None, description="the penalty in the loss, or a proximal step after the optimiser's"
     )
     size_weighted: bool = Field(default=True, description="weigh a group's norm by the square root of its size")
-    alpha: float = Field(default=0.25, ge=0, description="weight threshold in spreads of its matrix")
+    alpha: float | None = Field(default=None, ge=0, description="weight threshold in spreads of its matrix")
     scale: Literal["std", "mad"] = Field(default="std", description="the spread: deviation, or the robust one")
-    tau: float = Field(default=0.0, ge=0, description="floor of that threshold, in deviations of the matrix' kind")
+    tau: float | None = Field(
+        default=None, ge=0, description="floor of that threshold, in deviations of all matrices of its kind"
+    )
     centre: Literal["zero", "mean"] = Field(default="zero", description="distance from zero, or from the mean")
-    rho: float = Field(default=0.25, ge=0, description="group threshold as a share of the mean surviving share")
-    beta: float = Field(default=0.25, ge=0, description="group threshold as a share of the mean L2 norm")
-    peers: Peers = Field(default="matrix", description="the mean is over the same matrix, or all layers of its kind")
+    rho: float | None = Field(default=None, ge=0, description="group threshold as a share of the mean surviving share")
+    beta: float | None = Field(default=None, ge=0, description="group threshold as a share of the mean L2 norm")
+    peers: Peers | None = Field(
+        default=None, description="whose mean that is: of the same matrix, or of all layers of its kind"
+    )
     weight_pass: bool = Field(default=True, description="zero single weights first")
     group_pass: bool = Field(default=True, description="then zero whole groups")
     propagate: bool = Field(default=True, description="count what dies with dead parts as gone")
@@ -53,15 +58,29 @@ class SglAdaptiveConfig(MethodConfig):
         return self
 
 
-BY_BUDGET: dict[str, tuple[Solver, float]] = {
-    "none": ("subgradient", 1e-6),
-    "prunable_nominal": ("subgradient", 1e-6),
-    "prunable_stored": ("proximal", 1e-5),
-}
-"""Solver and strength (of the sum of |w|; group norms get three times that) by kind of budget: the best of six
-strengths and two solvers on synthetic dev speech (docs/solvers.md)."""
+class Choice(NamedTuple):
+    """What is taken for an option that is left out."""
 
-_RULE = {"alpha", "scale", "tau", "centre", "rho", "beta", "peers", "weight_pass", "group_pass", "propagate"}
+    solver: Solver
+    strength: float
+    groups: GroupKind
+    peers: Peers
+    alpha: float
+    tau: float
+    rho: float
+    beta: float
+
+
+BY_BUDGET: dict[str, Choice] = {
+    "none": Choice("subgradient", 1e-6, "structural", "kind", 0.35, 0.0, 0.8, 0.8),
+    "prunable_nominal": Choice("subgradient", 1e-6, "column", "matrix", 0.25, 0.25, 0.25, 0.25),
+    "prunable_stored": Choice("subgradient", 1e-6, "structural", "kind", 0.25, 0.0, 0.25, 0.25),
+}
+"""By kind of budget, what did best on synthetic dev speech: of two solvers and six strengths, and of the groups and
+peers that were tried (docs/sgl-adaptive.md). Without a budget, what saves about as much as the paper's abstract says.
+"""
+
+_RULE = {"scale", "centre", "weight_pass", "group_pass", "propagate"}
 
 
 @REGISTRY.register("method", "sgl_adaptive")
@@ -69,37 +88,54 @@ class SglAdaptive(Method):
     """Sparse Group LASSO fine-tuning, then one weight-adaptive pruning in two passes (after arXiv 2510.12666).
 
     The penalty holds in the first Fit (in its loss, or as a proximal step after the optimiser's, which makes exact
-    zeros), with separate strengths for encoder and decoder; then weights
-    below `alpha` deviations of their matrix go, then whole groups that have little left. The paper's strengths,
-    thresholds and the details of its two passes are not known to us: they are our choice, tunable by studies. So are
-    the weight of a group's norm (`size_weighted`: the square root of its size, as in Simon et al. 2013; the paper's
-    formula has none) and, in the stored block, the proximal solver (the paper adds the penalty to the loss).
+    zeros), with separate strengths for encoder and decoder; then weights below `alpha` deviations of their matrix go,
+    then whole groups that have little left. The paper's strengths, thresholds and the details of its two passes are not
+    known to us: they are our choice, tunable by studies. So are the weight of a group's norm (`size_weighted`: the
+    square root of its size, as in Simon et al. 2013; the paper's formula has none), and that heads and neurons are the
+    groups where something is to be stored less (the paper's are input columns, which are the groups of the mask block).
     With a budget, one scale on the thresholds meets it: of the weight pass in the mask block, of the group pass in the
-    stored block. Without one, the thresholds stand as given.
+    stored block. Without one, the thresholds stand as given. What an option left out means depends on the budget.
 
     Source: arXiv 2510.12666 (loss: L_CE + l1 L1_enc + l2 L1_dec + l3 L2_enc + l4 L2_dec). Cost: the training that all
     rows get, its first Fit with the penalty at every step; no calibration. Removes: single weights and input columns,
     or (`groups`) rows, heads and neurons.
     """
 
+    version = "2"
     Config = SglAdaptiveConfig
     budgets = frozenset({"none", "prunable_nominal", "prunable_stored"})
+
+    @classmethod
+    def card(cls) -> str:
+        """The docstring, and what stands for an option that is left out."""
+        lines = [
+            f"  {kind}: " + ", ".join(f"{n} {v:g}" if isinstance(v, float) else f"{n} {v}" for n, v in items)
+            for kind, items in ((kind, chosen._asdict().items()) for kind, chosen in BY_BUDGET.items())
+        ]
+        return "\n".join([inspect.cleandoc(cls.__doc__ or ""), "", "Options left out, by kind of budget:", *lines])
 
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
         """Fit with the penalty, prune once, fit without it."""
         config: SglAdaptiveConfig = self.config
-        solver, strength = BY_BUDGET[budget.kind]
-        strength = strength if config.strength is None else config.strength
-        if config.norm == "frobenius_squared":
-            solver = "subgradient"
+        chosen = BY_BUDGET[budget.kind]._replace(**config.model_dump(include=set(Choice._fields), exclude_none=True))
+        ridge = config.norm == "frobenius_squared"
         given = config.model_dump(include={"l1_enc", "l1_dec", "group_enc", "group_dec"}, exclude_none=True)
-        default = {"l1_enc": strength, "l1_dec": strength, "group_enc": 3 * strength, "group_dec": 3 * strength}
+        l1, group = chosen.strength, 3 * chosen.strength
         penalty = SparseGroupLasso(
-            **{**default, **given},
+            **{"l1_enc": l1, "l1_dec": l1, "group_enc": group, "group_dec": group, **given},
             size_weighted=config.size_weighted,
             norm=config.norm,
-            solver=config.solver or solver,
-            groups="column" if config.norm == "frobenius_squared" else config.groups,
+            solver="subgradient" if ridge else chosen.solver,
+            groups="column" if ridge else chosen.groups,
         )
-        rule = WeightAdaptive(budget=budget, groups=config.groups, **config.model_dump(include=_RULE))
+        rule = WeightAdaptive(
+            budget=budget,
+            groups=chosen.groups,
+            peers=chosen.peers,
+            alpha=chosen.alpha,
+            tau=chosen.tau,
+            rho=chosen.rho,
+            beta=chosen.beta,
+            **config.model_dump(include=_RULE),
+        )
         yield from one_shot(rule, self.before(config.split, total_steps), total_steps, penalty)

@@ -14,6 +14,7 @@ from benchmark.pruning.penalties import SparseGroupLasso
 from benchmark.pruning.redraw import Redraw
 from benchmark.pruning.weights import MagnitudeWeights, RandomWeights
 from benchmark.registry import REGISTRY
+from methods.sgl_adaptive import BY_BUDGET
 
 
 def nominal(keep: float) -> Budget:
@@ -102,22 +103,22 @@ def test_imp_trains_after_every_pruning_and_all_its_fits_add_up(keep: float, tot
 # --- sgl_adaptive -----------------------------------------------------------------------------------------------------
 
 STRENGTHS = {"l1_enc": 1e-4, "l1_dec": 2e-4, "group_enc": 3e-4, "group_dec": 4e-4, "size_weighted": False}
-THRESHOLDS = {"alpha": 0.1, "scale": "mad", "rho": 0.2, "beta": 0.3}
+THRESHOLDS = {"alpha": 0.1, "scale": "mad", "rho": 0.2, "beta": 0.3, "peers": "kind", "tau": 0.05}
 
 
 @pytest.mark.parametrize(
     ("budget", "groups", "solver"),
     [
-        (Budget(), "column", "subgradient"),
+        (Budget(), "column", "proximal"),
         (nominal(0.6), "column", "subgradient"),
         (STORED, "column", "proximal"),
-        (nominal(0.6), "structural", "subgradient"),
+        (nominal(0.6), "structural", "proximal"),
         (Budget(), "structural", "subgradient"),
     ],
     ids=str,
 )
 def test_sgl_adaptive_hands_every_option_to_where_it_belongs(budget: Budget, groups: Any, solver: str) -> None:
-    options = {**STRENGTHS, **THRESHOLDS}
+    options = {**STRENGTHS, **THRESHOLDS, "solver": solver}
     assert program("sgl_adaptive", budget, 100, split=0.4, groups=groups, **options) == [
         Fit(steps=40, penalty=SparseGroupLasso.model_validate({**STRENGTHS, "groups": groups, "solver": solver})),
         Prune(rule=WeightAdaptive.model_validate({**THRESHOLDS, "budget": budget, "groups": groups})),
@@ -134,14 +135,30 @@ def test_sgl_adaptive_hands_its_switches_to_the_rule(switch: str) -> None:
     assert (rule.weight_pass, rule.group_pass) == (switch != "weight_pass", switch != "group_pass")
 
 
-def test_sgl_adaptive_falls_back_on_the_strengths_of_the_block_only_where_none_is_given() -> None:
-    for budget, solver, strength in ((nominal(0.6), "subgradient", 1e-6), (STORED, "proximal", 1e-5)):
-        (first, *_) = program("sgl_adaptive", budget, 100, group_dec=0.5)
-        assert isinstance(first, Fit)
-        assert isinstance(first.penalty, SparseGroupLasso)
-        assert first.penalty.solver == solver
-        assert (first.penalty.l1_enc, first.penalty.group_enc) == (strength, 3 * strength)
-        assert first.penalty.group_dec == 0.5
+@pytest.mark.parametrize("budget", [Budget(), nominal(0.6), STORED], ids=str)
+def test_sgl_adaptive_falls_back_on_the_choices_for_the_budget_only_where_none_is_given(budget: Budget) -> None:
+    chosen = BY_BUDGET[budget.kind]
+    (first, prune, _) = program("sgl_adaptive", budget, 100, group_dec=0.5, rho=0.125)
+    assert isinstance(first, Fit) and isinstance(first.penalty, SparseGroupLasso)
+    assert (first.penalty.solver, first.penalty.groups) == (chosen.solver, chosen.groups)
+    assert (first.penalty.l1_enc, first.penalty.group_enc) == (chosen.strength, 3 * chosen.strength)
+    assert first.penalty.group_dec == 0.5
+    assert isinstance(prune, Prune) and isinstance(prune.rule, WeightAdaptive)
+    rule = prune.rule
+    for name in ("groups", "peers", "alpha", "tau", "beta"):
+        assert getattr(rule, name) == getattr(chosen, name)
+    assert rule.rho == 0.125
+    assert chosen._asdict().keys() <= type(REGISTRY.get("method", "sgl_adaptive").config).model_fields.keys()
+    for name, value in chosen._asdict().items():  # what the card says of them
+        said = f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        assert said in REGISTRY.lookup("method", "sgl_adaptive").card()
+
+
+def test_one_strength_stands_for_all_four_unless_one_is_given() -> None:
+    (first, *_) = program("sgl_adaptive", STORED, 100, strength=1e-3, l1_dec=5e-4)
+    assert isinstance(first, Fit) and isinstance(first.penalty, SparseGroupLasso)
+    found = [getattr(first.penalty, name) for name in ("l1_enc", "l1_dec", "group_enc", "group_dec")]
+    assert found == [1e-3, 5e-4, 3e-3, 3e-3]
 
 
 # --- controls ---------------------------------------------------------------------------------------------------------
