@@ -1,7 +1,7 @@
 """What a model's weights take, and the peak memory of inference with it in a fresh process. No torch on import.
 
-A peak is the rise of resident memory above a process that has imported the libraries and decoded once with a tiny
-model (so that the libraries' own pages are there): weights, activations and caches of this artefact, and nothing else.
+A peak is the rise of resident memory above a process that has imported the libraries, decoded once with a tiny model
+and opened and dropped the artefact (so that the libraries' own pages are there): weights, activations and caches.
 How the artefact was opened does not count, for an attempt of a run is cut out of the whole dense model, and what ships
 is not: the peak is reset between loading and decoding.
 
@@ -174,11 +174,12 @@ def _measure(folder: Path, options: argparse.Namespace) -> dict[str, int]:
     decoding = Decoding(beams=options.beams, max_new_tokens=options.tokens or None)
     warm = Decoding(beams=options.beams, max_new_tokens=4)
     transcribe(tiny_whisper(), _Mute(), np.zeros((2, 8, 40), np.float32), language="en", decoding=warm)
+    load(folder)  # opening the first model of a process leaves the code for it behind, which is no model
     _trim()
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     model = load(folder)
     _trim()
-    _reset(options.device)
+    reset_peak(options.device)
     peaks = {}
     for batch in sorted(map(int, options.batches.split(","))):
         windows, now = features[:batch], decoding.model_copy(update={"batch": batch})
@@ -194,24 +195,25 @@ class _Mute:
         return [""] * len(rows)
 
 
-def _reset(device: str) -> None:
+def reset_peak(device: str = "cpu") -> None:
+    """Set the peak back to what is resident (CUDA: allocated) now."""
     import torch
 
     if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
-        _RESET.write_text("5")  # sets the peak of this process' resident memory back to what is resident now
+        _RESET.write_text("5")
 
 
 def _peak(device: str, before: int) -> int:
     import torch
 
     return (
-        torch.cuda.max_memory_allocated(device) if torch.device(device).type == "cuda" else _resident("VmHWM") - before
+        torch.cuda.max_memory_allocated(device) if torch.device(device).type == "cuda" else resident("VmHWM") - before
     )
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
     """Return a figure of this process' status in bytes: ``VmRSS`` (now) or ``VmHWM`` (the peak)."""
     line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(f"{field}:"))
     return 1024 * int(line.split()[1])

@@ -44,7 +44,7 @@ class LowRank(Rule):
         """
         from benchmark.whisper.plan import Plan
 
-        spectra = {matrix.name: self._components(view, matrix)[0] for matrix in self._matrices(view)}
+        spectra = {matrix.name: self._shares(view, matrix) for matrix in self._matrices(view)}
         if self.budget.keep is None:
             return Plan(ranks=self._useful(view, {n: _reaching(values, self.energy) for n, values in spectra.items()}))
         target = self.budget.keep * view.structure.prunable
@@ -66,7 +66,7 @@ class LowRank(Rule):
         values: dict[str, torch.Tensor] = {}
         for name, rank in plan.ranks.items():
             matrix = view.structure.matrix(name)
-            basis = self._components(view, matrix)[1][:, :rank]
+            basis = self._components(view, matrix, rank)
             weight = view.weight(matrix).cpu().double() * view.mask(matrix).cpu()
             projected = basis @ (basis.T @ weight)
             values[name] = projected.float()
@@ -91,10 +91,26 @@ class LowRank(Rule):
         shapes = {name: view.plan.shape(view.structure.matrix(name)) for name in ranks}
         return {n: r for n, r in ranks.items() if r * sum(shapes[n]) < shapes[n][0] * shapes[n][1]}
 
-    def _components(self, view: View, matrix: Matrix) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the shares of variance, descending, and the components, ``(out, k)``, of a layer's outputs.
+    def _shares(self, view: View, matrix: Matrix) -> torch.Tensor:
+        """Return the shares of variance of a layer's outputs along their principal components, descending."""
+        import torch
 
-        ``W C W^T`` and ``C^(1/2) W^T W C^(1/2)`` have the same eigenvalues; the smaller one is taken apart.
+        values = torch.linalg.eigvalsh(self._gram(view, matrix)[0]).clamp_min(0).flip(0)
+        return values / values.sum().clamp_min(1e-300)
+
+    def _components(self, view: View, matrix: Matrix, rank: int) -> torch.Tensor:
+        """Return the leading principal components of a layer's outputs, shape ``(out, rank)``, orthonormal."""
+        import torch
+
+        gram, lift = self._gram(view, matrix)
+        leading = torch.linalg.eigh(gram).eigenvectors.flip(1)[:, :rank]
+        return leading if lift is None else torch.linalg.qr(lift @ leading).Q
+
+    def _gram(self, view: View, matrix: Matrix) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return a matrix with the eigenvalues of the outputs' covariance, and what maps its vectors to outputs.
+
+        ``W C W^T`` and ``C^(1/2) W^T W C^(1/2)`` have the same eigenvalues; the smaller one is taken apart. None: its
+        vectors are the outputs' own.
         """
         import torch
 
@@ -102,15 +118,10 @@ class LowRank(Rule):
         mean = view.statistic("input_covariance", f"{matrix.name}:mean")
         covariance = view.statistic("input_covariance", matrix.name) - torch.outer(mean, mean)
         if matrix.shape[0] <= matrix.shape[1]:
-            values, vectors = torch.linalg.eigh(weight @ covariance @ weight.T)
-        else:
-            scale, basis = torch.linalg.eigh(covariance)
-            root = basis * scale.clamp_min(0).sqrt()
-            values, right = torch.linalg.eigh(root.T @ (weight.T @ weight) @ root)
-            vectors, _ = torch.linalg.qr((weight @ (root @ right)).flip(1))
-            vectors = vectors.flip(1)
-        values = values.clamp_min(0).flip(0)
-        return values / values.sum().clamp_min(1e-300), vectors.flip(1)
+            return weight @ covariance @ weight.T, None
+        scale, basis = torch.linalg.eigh(covariance)
+        lift = weight @ (basis * scale.clamp_min(0).sqrt())
+        return lift.T @ lift, lift
 
 
 def _reaching(shares: torch.Tensor, energy: float) -> int:
