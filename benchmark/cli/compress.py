@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,8 @@ from benchmark.errors import DataError, SpecError, StoreError
 from benchmark.registry import REGISTRY
 
 if TYPE_CHECKING:
-    from transformers import WhisperForConditionalGeneration, WhisperProcessor
+    from benchmark.harness.exporting import Source
+    from benchmark.whisper.card import About
 
 
 def compress(
@@ -38,10 +40,10 @@ def compress(
     from benchmark.whisper.compress import last_ones
     from benchmark.whisper.files import save
 
-    whole, processor = _open(model)
-    small = shrink_by(whole, method, keep, seed=seed, **options)
-    save(small, to, processor)
-    before, after = (sum(p.numel() for p in one.parameters()) for one in (whole, small))
+    base = _open(model)
+    small = shrink_by(base.model, method, keep, seed=seed, **options)
+    before, after = (sum(p.numel() for p in one.parameters()) for one in (base.model, small))
+    save(small, to, base.processor, about=_about(base, method, option or [], keep, to, seed, before))
     print(f"written: {to} ({after:,} of {before:,} parameters, checked in a fresh process)")
     if lone := last_ones(small):
         print(f"kept whatever the budget, because a layer needs one: the last {', the last '.join(lone)}")
@@ -57,27 +59,27 @@ def _option(text: str) -> tuple[str, Any]:
     raise SpecError(f"--option {text!r}: write name=value, e.g. scope=layer or groups=[head]")
 
 
-def _open(model: str) -> tuple[WhisperForConditionalGeneration, WhisperProcessor | None]:
+def _open(model: str) -> Source:
     """Return a model and its processor: from a folder, which may have no processor, or from a model plug-in."""
-    from benchmark.whisper.files import load
-    from benchmark.whisper.states import UNREADABLE, said
+    from benchmark.harness.exporting import open_folder, open_plugin
 
     folder = Path(model)
-    if not folder.is_dir():
-        if folder.name != model and not folder.exists():
-            raise DataError(f"{folder}: no such folder; give a folder with a Whisper, or the name of a model")
-        whole, processor = REGISTRY.get("model", model).load()
-        return whole, processor
-    whole = load(folder)
-    if not any((folder / name).is_file() for name in ("processor_config.json", "preprocessor_config.json")):
-        return whole, None
+    if folder.is_dir():
+        return open_folder(folder)
+    if folder.name != model or folder.exists():
+        raise DataError(f"{folder}: no such folder; give a folder with a Whisper, or the name of a model")
+    return open_plugin(model)
 
-    from transformers import WhisperProcessor
 
-    try:
-        return whole, WhisperProcessor.from_pretrained(folder, local_files_only=True)
-    except UNREADABLE as error:
-        raise DataError(f"{folder}: its processor does not open ({said(error)}); restore the folder") from error
+def _about(base: Source, method: str, options: list[str], keep: float, to: Path, seed: int, dense: int) -> About:
+    """Return what the card says of how it was made; folders by their names alone, because a card travels."""
+    from benchmark.whisper.card import About, origin
+
+    parts = [Path(base.name).name, "--method", method, "--keep", f"{keep:g}", "--to", to.name]
+    parts += [part for text in options for part in ("-o", text)]
+    command = shlex.join(["prunebench", "compress", *parts, *(["--seed", str(seed)] if seed else [])])
+    made = f"Method `{method}`, one shot: no data was seen."
+    return About(**{**origin(base.model), "base": base.name, "made": (made,), "command": command, "dense": dense})
 
 
 @REGISTRY.register("verb", "compress")
