@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, field_validator
 from benchmark.api import Budget, BudgetKind, Frozen
 from benchmark.measure.decoding import Decoding
 
-IDENTITY_VERSION = 2
+IDENTITY_VERSION = 3
 """Part of every hash: raised when the meaning of a spec changes, so that old records are never taken for new ones."""
 
 

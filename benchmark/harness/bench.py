@@ -56,6 +56,8 @@ class Bench:
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         model, processor = self.source.load()
+        # Fixed sinusoids (Radford et al. 2022, section 2.2); transformers 5 forgets that when it opens a folder.
+        model.get_encoder().embed_positions.requires_grad_(False)
         if hasattr(processor.tokenizer, "set_prefix_tokens"):
             processor.tokenizer.set_prefix_tokens(language=self.corpus.language, task="transcribe")
         return model, processor

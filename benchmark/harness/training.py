@@ -126,13 +126,21 @@ class FitTrainer(Seq2SeqTrainer):
         teacher: Any = None,
         **kwargs: Any,
     ) -> None:
+        self.penalty, self.view = penalty, view  # what shards weights is set up, and refused, in the next line
         super().__init__(*args, **kwargs)
         self.teacher = None if teacher is None else teacher.to(self.args.device).eval().requires_grad_(False)
         self.model_accepts_loss_kwargs = False
         # One device a worker: with more, Trainer would multiply the batch, and the data would not be those of the step.
         self.args._n_gpu = min(1, self.args.n_gpu)
-        self.penalty, self.view = penalty, view
-        if penalty is not None and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Set up what runs the training, and refuse what would give a penalty parts of weights.
+
+        Raises:
+            SpecError: a penalty under FSDP or DeepSpeed.
+        """
+        super().create_accelerator_and_postprocess()
+        if self.penalty is not None and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
             raise SpecError("a penalty needs whole weights: FSDP and ZeRO-3 shard them, and a shard has no group norms")
 
     def compute_loss(
@@ -324,7 +332,8 @@ def fit(
             if masker is not None:
                 masker.detach()
     if not np.isfinite(outcome.training_loss):
-        raise FloatingPointError(f"training loss became {outcome.training_loss} within {steps} steps")
+        besides = f" (with {type(penalty).__name__} in it)" if penalty is not None and not penalty.proximal else ""
+        raise FloatingPointError(f"training loss{besides} became {outcome.training_loss} within {steps} steps")
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise FloatingPointError(f"{name} is not finite after {steps} steps of training")

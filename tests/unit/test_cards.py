@@ -10,7 +10,7 @@ from benchmark.cli._plugins import card
 from benchmark.cli.main import invoke
 from benchmark.registry import REGISTRY
 
-BY_ITS_PARTS = ("compose", "random_like")  # source, cost and removal are those of the methods that they are made of
+BY_ITS_PARTS = ("compose",)  # source, cost and removal are those of the methods that they are made of
 OURS = [name for name in REGISTRY.names("method") if REGISTRY.owner("method", name).startswith("methods.")]
 
 

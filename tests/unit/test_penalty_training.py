@@ -172,16 +172,7 @@ def test_a_proximal_step_that_diverges_is_an_error_by_name_even_at_the_last_step
 # --- sharded weights ----------------------------------------------------------------------------------------------
 
 
-REFUSED_LATE = "transformers refuses FSDP first, as a RuntimeError of its own that says nothing of the penalty"
-
-
-@pytest.mark.parametrize(
-    "sharding",
-    [
-        pytest.param("is_fsdp_enabled", marks=pytest.mark.xfail(raises=RuntimeError, reason=REFUSED_LATE)),
-        "is_deepspeed_enabled",
-    ],
-)
+@pytest.mark.parametrize("sharding", ["is_fsdp_enabled", "is_deepspeed_enabled"])
 def test_sharded_weights_are_refused_with_the_reason(sharding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither runs on a CPU, so what their launchers leave on the trainer is put there by hand."""
     made = Seq2SeqTrainer.create_accelerator_and_postprocess

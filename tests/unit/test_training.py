@@ -215,7 +215,9 @@ class Tiny(Model):
     revision = "0"
 
     def load(self) -> tuple[Any, Any]:
-        return tiny(), SimpleNamespace(tokenizer=None)
+        model = tiny()
+        model.model.encoder.embed_positions.requires_grad_(True)  # as transformers 5 leaves it when it opens a folder
+        return model, SimpleNamespace(tokenizer=None)
 
 
 @pytest.fixture(scope="module")
@@ -301,3 +303,12 @@ def test_rewinding_restores_weights_and_moments_to_the_bit_and_keeps_the_plan(
     for name, parts in third.optimizer.items():
         for part, value in parts.items():
             assert torch.equal(value, moments[name][part]), (name, part)
+
+
+def test_the_encoders_positions_are_not_trained_whatever_opened_the_model(bench: Bench, shop: Workshop) -> None:
+    before = tiny().model.encoder.embed_positions.weight
+    assert bench.source.load()[0].model.encoder.embed_positions.weight.requires_grad
+    state = shop.load(next(node for node in grow(SPEC).nodes))
+    assert state.weights
+    assert torch.equal(state.weights["model.encoder.embed_positions.weight"], before.cpu())
+    assert not bench.model(state).model.encoder.embed_positions.weight.requires_grad

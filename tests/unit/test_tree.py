@@ -68,18 +68,18 @@ def test_imp_rounds_end_at_the_budget(keep: float, levels: int) -> None:
 class _Wrong(Method):
     name = "wrong"
     budgets = frozenset({"none"})
-    steps: tuple[Step, ...] = ()
+    yields: tuple[Step, ...] = ()
 
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
-        yield from self.steps
+        yield from self.yields
 
 
 def test_a_program_that_breaks_its_contract_is_refused() -> None:
     method = _Wrong()
-    method.steps = (Fit(steps=3),)
+    method.yields = (Fit(steps=3),)
     with pytest.raises(SpecError, match=r"trains 3 steps, but every cell .* trains 5"):
         _checked("wrong", method, Budget(), 5)
-    method.steps = (Fit(steps=3), Rewind(to_step=2), Fit(steps=2))
+    method.yields = (Fit(steps=3), Rewind(to_step=2), Fit(steps=2))
     with pytest.raises(SpecError, match="rewinds to path step 2, where no Fit ended; possible: 0, 3"):
         _checked("wrong", method, Budget(), 5)
 
