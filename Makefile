@@ -43,7 +43,7 @@ ifneq ($(TORCH_INDEX),)
 	@echo "make: installing torch $(TORCH) from $(TORCH_INDEX)"
 	@$(PIP) install --no-deps --index-url "$(TORCH_INDEX)" "torch==$(TORCH)"
 endif
-	@echo "make: installing the locked packages into $(VENV) (2 minutes or more, 1.6 GB with torch for the CPU)"
+	@echo "make: installing the locked packages into $(VENV) (2 minutes or more, 2.2 GB with torch for the CPU)"
 	@$(PIP) install -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $(STAMP)

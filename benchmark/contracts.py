@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.api import Budget, Calibrate, Config, Fit, Method, Prune, Quantise, Refill, Rewind, Statistic, Step
 from benchmark.errors import SpecError
-from benchmark.harness.tree import _checked as checked
+from benchmark.harness.tree import checked_program
 from benchmark.registry import REGISTRY
 from benchmark.specs import digest
 
@@ -107,9 +107,9 @@ def check_program(name: str, budget: Budget, /, **options: Any) -> None:
     """Check that the program is finite plain data, equal whenever it is asked for, and as long as all others."""
     method: Method = REGISTRY.get("method", name, **options)
     for total in TOTALS:
-        program = checked(name, method, budget, total)
-        fresh = checked(name, REGISTRY.get("method", name, **options), budget, total)
-        for other in (checked(name, method, budget, total), fresh):
+        program = checked_program(name, method, budget, total)
+        fresh = checked_program(name, REGISTRY.get("method", name, **options), budget, total)
+        for other in (checked_program(name, method, budget, total), fresh):
             _promise(program == other, f"{name}: two calls of program() for {total} steps under {budget} differ")
         same = digest(program, defaults=True) == digest(fresh, defaults=True)
         _promise(same, f"{name}: two equal programs under {budget} have different hashes; steps must be plain data")
@@ -179,7 +179,7 @@ def _carried_out(name: str, budget: Budget, options: dict[str, Any]) -> _End:
     model, structure = copy.deepcopy(dense), Structure.of(dense)
     plan, smallest, died = Plan(), 1, 0
     statistics: dict[Statistic, dict[str, torch.Tensor]] = {}
-    program: tuple[Step, ...] = checked(name, REGISTRY.get("method", name, **options), budget, TOTALS[0])
+    program: tuple[Step, ...] = checked_program(name, REGISTRY.get("method", name, **options), budget, TOTALS[0])
     for step in program:
         if isinstance(step, Fit):
             Masker(model, structure, plan).apply_()

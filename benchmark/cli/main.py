@@ -14,7 +14,23 @@ import typer
 from benchmark.errors import PrunebenchError, SpecError
 from benchmark.registry import KINDS, REGISTRY
 
-_FIRST = ("leaderboard", "run", "plan", "ls", "describe", "report", "merge", "profile", "compress", "doctor")
+_FIRST = (
+    *("leaderboard", "run", "plan", "ls", "describe", "report", "merge", "profile"),
+    *("compress", "export", "new", "doctor"),
+)
+    "leaderboard",
+    "run",
+    "plan",
+    "ls",
+    "describe",
+    "report",
+    "merge",
+    "profile",
+    "compress",
+    "export",
+    "new",
+    "doctor",
+)
 """Order in the help; a verb that is not named here follows, by name."""
 
 _INTERRUPTED = 130

@@ -143,11 +143,11 @@ def spoken(record: Record, processor: WhisperProcessor, utterances: int | None =
         DataError: the corpus cannot be read.
     """
     from benchmark.corpora.features import log_mels
-    from benchmark.harness.run import _corpus_of  # where a corpus lies is in the run's specs, and told to nobody else
+    from benchmark.harness.run import corpus_of  # where a corpus lies is in the run's specs, and told to nobody else
     from benchmark.whisper.export_parity import Material, Speech
 
     asked = record.data["spec"]
-    chosen = _corpus_of(record.path.parents[2], [record])
+    chosen = corpus_of(record.path.parents[2], [record])
     corpus = REGISTRY.get("corpus", chosen.name, **chosen.options)
     greedy = asked["decoding"].get("beams", 1) == 1
     parts = []

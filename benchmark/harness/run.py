@@ -241,10 +241,10 @@ def profile_folder(source: Path, into: Path, settings: ProfileSpec, quiet: bool 
     """Time one attempt, or all results of a run folder, on this machine; the record goes into ``into``."""
     alone = (source / "record.json").is_file()
     found = [read_record(source)] if alone else [record for record in latest(open_run(source)) if record.ok]
-    return _time(found, into, settings, _corpus_of(source.parents[2] if alone else source, found), quiet, again=True)
+    return _time(found, into, settings, corpus_of(source.parents[2] if alone else source, found), quiet, again=True)
 
 
-def _corpus_of(folder: Path, found: list[Record]) -> CorpusSpec:
+def corpus_of(folder: Path, found: list[Record]) -> CorpusSpec:
     """Return which corpus to speak: where it lies is in the specs of the run folder, and in no record."""
     about = found[0].data["spec"]["corpus"] if found else {}
     if (folder / MARKER).is_file():

@@ -142,7 +142,7 @@ def _plant(
             f"method {chosen.name!r} cannot be held to a budget of kind {budget.kind!r}; "
             f"it knows {', '.join(sorted(method.budgets))}"
         )
-    program = _checked(chosen.name, method, budget, spec.training.steps)
+    program = checked_program(chosen.name, method, budget, spec.training.steps)
     trains = any(isinstance(step, Fit) for step in program)
     options = method.config.model_dump(mode="json", exclude_defaults=True)
     cell = Cell(
@@ -191,7 +191,7 @@ def _descend(cell: Cell, program: tuple[Step, ...], root: str, nodes: dict[str, 
     return CellPath(cell, program, tuple(trail), tuple(before), rewinds)
 
 
-def _checked(name: str, method: Method, budget: Budget, total: int) -> tuple[Step, ...]:
+def checked_program(name: str, method: Method, budget: Budget, total: int) -> tuple[Step, ...]:
     """Return the program, or say which line of its contract it breaks."""
     program: list[Step] = []
     ends = {0}

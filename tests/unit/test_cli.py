@@ -19,7 +19,23 @@ from benchmark.store.records import Record
 from tests import fake_runs
 
 HEAVY = ("torch", "transformers", "pandas", "datasets", "optuna", "matplotlib", "scipy")
-VERBS = ("leaderboard", "run", "plan", "ls", "describe", "report", "merge", "profile", "compress", "doctor", "nano")
+VERBS = (
+    *(
+        "leaderboard",
+        "run",
+        "plan",
+        "ls",
+        "describe",
+        "report",
+        "merge",
+        "profile",
+        "compress",
+        "export",
+        "new",
+        "doctor",
+    ),
+    "nano",
+)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from benchmark.api import Budget, Fit, Method, Penalty, Prune, Rule, Step
 from benchmark.errors import SpecError
 from benchmark.harness.state import NodeLost, State, Workshop
 from benchmark.harness.training import Tokenised, fit, rate, stream_order
-from benchmark.harness.tree import _checked, grow
+from benchmark.harness.tree import checked_program, grow
 from benchmark.registry import REGISTRY
 from benchmark.specs import Leaderboard, Training
 from benchmark.store.records import records
@@ -84,7 +84,7 @@ def test_a_loss_that_is_not_finite_is_an_error() -> None:
     data = Tokenised(draw.normal(size=(4, 8, 16)).astype(np.float16), [[4, 5, 6]] * 4)
     view = View(model, Structure.of(model), Plan(), 0)
     recipe = Training(batch=2)
-    with pytest.raises(FloatingPointError, match="loss became nan"):
+    with pytest.raises(FloatingPointError, match=r"loss \(with Poison in it\) became nan"):
         fit(model, data, stream_order(4, 2, 0, 0, 3), recipe, steps=3, seed=0, penalty=Poison(), view=view)
 
 
@@ -95,7 +95,10 @@ def test_a_loss_that_is_not_finite_is_an_error() -> None:
     ("steps", "said"),
     [
         ([Fit(steps=2), Prune(rule=Raises()), Fit(steps=2)], "KeyError: 'no such thing'"),
-        ([Fit(steps=2), Fit(steps=2, penalty=Poison())], "FloatingPointError: training loss became nan"),
+        (
+            [Fit(steps=2), Fit(steps=2, penalty=Poison())],
+            "FloatingPointError: training loss (with Poison in it) became nan",
+        ),
     ],
 )
 def test_a_broken_method_fails_alone_and_by_name(
@@ -114,7 +117,7 @@ def test_what_is_no_step_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with_method(monkeypatch, "wrong", [Fit(steps=4), Raises()])  # type: ignore[list-item]
     method = REGISTRY.get("method", "wrong")
     with pytest.raises(SpecError, match="yields Raises, which is no step"):
-        _checked("wrong", method, Budget(), 4)
+        checked_program("wrong", method, Budget(), 4)
 
 
 MINE = """

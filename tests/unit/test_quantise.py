@@ -9,7 +9,7 @@ import torch
 
 from benchmark.api import Budget, Fit, Prune, Quantise
 from benchmark.errors import SpecError, StoreError
-from benchmark.harness.tree import _checked
+from benchmark.harness.tree import checked_program
 from benchmark.registry import REGISTRY
 from benchmark.specs import MethodSpec, Row
 from benchmark.store.frame import label
@@ -51,8 +51,8 @@ def test_compositions_are_the_first_program_and_what_the_others_finish() -> None
     budget = Budget(kind="prunable_stored", keep=0.6)
     spec = MethodSpec.named("l1_group + vocab_trim+int8")
     method = REGISTRY.get("method", spec.name, **spec.options)
-    program = _checked("x", method, budget, 100)
-    assert program[:3] == _checked("l1_group", REGISTRY.get("method", "l1_group"), budget, 100)
+    program = checked_program("x", method, budget, 100)
+    assert program[:3] == checked_program("l1_group", REGISTRY.get("method", "l1_group"), budget, 100)
     assert isinstance(program[-1], Quantise) and isinstance(program[-2], Prune)
     assert sum(step.steps for step in program if isinstance(step, Fit)) == 100
     assert spec.title == "l1_group+vocab_trim+int8" == label(spec.name, spec.options)

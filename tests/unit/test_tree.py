@@ -11,7 +11,7 @@ import pytest
 from benchmark.api import Budget, Fit, Method, Rewind, Step
 from benchmark.errors import SpecError
 from benchmark.harness.training import stream_order
-from benchmark.harness.tree import _checked, grow
+from benchmark.harness.tree import checked_program, grow
 from benchmark.spec_files import load_spec
 from benchmark.specs import Leaderboard, digest
 from methods.imp import rounds
@@ -78,10 +78,10 @@ def test_a_program_that_breaks_its_contract_is_refused() -> None:
     method = _Wrong()
     method.yields = (Fit(steps=3),)
     with pytest.raises(SpecError, match=r"trains 3 steps, but every cell .* trains 5"):
-        _checked("wrong", method, Budget(), 5)
+        checked_program("wrong", method, Budget(), 5)
     method.yields = (Fit(steps=3), Rewind(to_step=2), Fit(steps=2))
     with pytest.raises(SpecError, match="rewinds to path step 2, where no Fit ended; possible: 0, 3"):
-        _checked("wrong", method, Budget(), 5)
+        checked_program("wrong", method, Budget(), 5)
 
 
 def test_the_batch_at_a_path_step_depends_on_seed_and_step_alone() -> None:
