@@ -18,19 +18,6 @@ _FIRST = (
     *("leaderboard", "run", "plan", "ls", "describe", "report", "merge", "profile"),
     *("compress", "export", "new", "doctor"),
 )
-    "leaderboard",
-    "run",
-    "plan",
-    "ls",
-    "describe",
-    "report",
-    "merge",
-    "profile",
-    "compress",
-    "export",
-    "new",
-    "doctor",
-)
 """Order in the help; a verb that is not named here follows, by name."""
 
 _INTERRUPTED = 130
