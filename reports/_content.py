@@ -27,7 +27,9 @@ DEFINITIONS = (
     "**Rank**: within a block and a kept fraction, 1 + the number of methods that are better: the whole interval of "
     "their paired difference to this one lies below zero.",
     "**RTFx**: seconds of audio per second of decoding; **speed to dense**: the same, as a ratio to dense in the same "
-    "process; **train s**: seconds in training steps, on one thread.",
+    "process; **peak memory**: what decoding takes at most in a fresh process, beyond its libraries.",
+    "**Extra passes**: utterances passed forward for calibration or through a teacher (a gradient: forward and backward); "
+    "**train s**: seconds in training steps, on one thread.",
 )
 NOTHING = "–"
 ESSENTIAL = 9
@@ -201,12 +203,20 @@ def columns(frame: pd.DataFrame) -> list[Column]:
         Column("MACs token", lambda row: si(row["macs_decoder_token"]), weight=1),
         Column("speed to dense", lambda row: times(row["speedup"]), weight=8),
         Column("RTFx", lambda row: number(row["rtfx"]), weight=3),
+        Column("peak memory", lambda row: si(row["peak_memory"], unit="B"), weight=2),
         Column("steps", lambda row: count(row["steps"]), weight=1),
+        Column("extra passes", lambda row: count(_passes(row)), weight=1),
         Column("train s", lambda row: number(row["train_seconds"]), weight=1),
     ]
     if frame["seed"].nunique() > 1:
         shown.insert(2, Column("seed", lambda row: count(row["seed"])))
     return shown
+
+
+def _passes(row: pd.Series) -> Any:
+    """Return the utterances passed through the model or a teacher besides training; absent where a record has none."""
+    found = [row[name] for name in ("calibration_passes", "teacher_passes") if not absent(row[name])]
+    return sum(found) if found else None
 
 
 def _percent_of(name: str) -> Callable[[pd.Series], Cell]:
