@@ -28,8 +28,8 @@ DEFINITIONS = (
     "their paired difference to this one lies below zero.",
     "**RTFx**: seconds of audio per second of decoding; **speed to dense**: the same, as a ratio to dense in the same "
     "process; **peak memory**: what decoding takes at most in a fresh process, beyond its libraries.",
-    "**Extra passes**: utterances passed forward for calibration or through a teacher (a gradient: forward and backward); "
-    "**train s**: seconds in training steps, on one thread.",
+    "**Extra passes**: utterances passed through the model for calibration, or through a teacher.",
+    "**Train s**: seconds in training steps, on one thread.",
 )
 NOTHING = "–"
 ESSENTIAL = 9
