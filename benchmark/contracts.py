@@ -177,7 +177,7 @@ def _carried_out(name: str, budget: Budget, options: dict[str, Any]) -> _End:
 
     dense = tiny_whisper().double()
     model, structure = copy.deepcopy(dense), Structure.of(dense)
-    plan, smallest, died = Plan(), 1, 0
+    plan, smallest = Plan(), 1
     statistics: dict[Statistic, dict[str, torch.Tensor]] = {}
     program: tuple[Step, ...] = checked_program(name, REGISTRY.get("method", name, **options), budget, TOTALS[0])
     for step in program:
@@ -194,11 +194,11 @@ def _carried_out(name: str, budget: Budget, options: dict[str, Any]) -> _End:
         elif isinstance(step, Quantise):
             plan = plan.then(Plan(quantised=step.kind))
         elif isinstance(step, Prune):
-            pruned = prune_(step.rule, View(model, structure, plan, 7, statistics), model, died)
+            pruned = prune_(step.rule, View(model, structure, plan, 7, statistics), model)
             _check_composes(name, plan, pruned.plan)
-            plan, died = pruned.plan, died + pruned.died
+            plan = pruned.plan
             smallest = max(smallest, step.rule.smallest(structure))
-    check_budget(plan, structure, budget, smallest, free=died)
+    check_budget(plan, structure, budget, smallest)
     return _End(model, structure, plan)
 
 

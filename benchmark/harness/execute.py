@@ -21,9 +21,9 @@ from benchmark.harness.tree import CellPath, Node, Tree
 from benchmark.measure.counting import macs, nonzero, parameters
 from benchmark.measure.decoding import Decoding, transcribe
 from benchmark.measure.memory import weight_bytes
-from benchmark.pruning.applying import prune_
+from benchmark.pruning.applying import prune_, write_
 from benchmark.pruning.budgets import check_budget, reached
-from benchmark.pruning.propagation import compacted, refilled
+from benchmark.pruning.propagation import compacted, constants, refilled
 from benchmark.store.records import MODEL, PLAN, Attempt, Record, clear_uncommitted
 from benchmark.whisper.masking import Masker
 from benchmark.whisper.plan import Plan
@@ -72,7 +72,7 @@ def _apply(
             past = shop.load(node, optimizer=training)
             if training and node is not None and past.optimizer is None:
                 raise NodeLost(node, f"node {node} has no optimiser to rewind to")
-            state = dataclasses.replace(state, weights=past.weights, optimizer=past.optimizer)
+            state = _refolded(dataclasses.replace(state, weights=past.weights, optimizer=past.optimizer), bench)
         else:
             raise SpecError(f"{type(step).__name__} is no step that can be carried out here")
     return state
@@ -82,9 +82,19 @@ def _prune(rule: Rule, state: State, bench: Bench, seed: int) -> State:
     """Return the state under the rule's plan, with what the rule and dead parts change of plan and weights."""
     model = bench.model(state)
     view = View(model, bench.structure, state.plan, derive(seed, "method"), state.statistics)
-    pruned = prune_(rule, view, model, state.ledger.died)
-    ledger = dataclasses.replace(state.ledger, died=state.ledger.died + pruned.died)
-    return dataclasses.replace(state, plan=pruned.plan, weights=snapshot(model), ledger=ledger)
+    pruned = prune_(rule, view, model)
+    decided = state.decided.then(pruned.decided)
+    return dataclasses.replace(state, plan=pruned.plan, decided=decided, weights=snapshot(model))
+
+
+def _refolded(state: State, bench: Bench) -> State:
+    """Return a rewound state in whose biases stands what its dead parts put out constantly: it was folded later."""
+    model = bench.model(state)
+    found = constants(View(model, bench.structure, Plan(), 0), state.decided)
+    if not found:
+        return state
+    write_(model, found)
+    return dataclasses.replace(state, weights=snapshot(model))
 
 
 def _refill(step: Refill, state: State, bench: Bench) -> State:
@@ -125,14 +135,13 @@ def train_node(node: Node, tree: Tree, bench: Bench, shop: Workshop, seed: int, 
         tokens=spent.tokens + trained.tokens,
         calibration_passes=spent.calibration_passes,
         teacher_passes=spent.teacher_passes + (trained.utterances if node.fit.loss == "ce+kd" else 0),
-        died=spent.died,
         seconds=spent.seconds + trained.seconds,
         losses=[*spent.losses, trained.loss],
         nodes=[*spent.nodes, node.id],
         trained_on=_with_here(spent.trained_on),
     )
     moments = trained.optimizer if tree.needs_optimizer(node.id) else None
-    shop.save(node.id, State(snapshot(model), moments, state.plan, ledger=ledger))
+    shop.save(node.id, State(snapshot(model), moments, state.plan, state.decided, ledger=ledger))
 
 
 def _with_here(places: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -147,7 +156,7 @@ def evaluate(path: CellPath, bench: Bench, shop: Workshop, run: Path, progress: 
     state = shop.load(path.last, optimizer=False)
     state = _apply(path.tail, state, path.rewind_to, bench, shop, cell.seed, training=False)
     smallest = max([step.rule.smallest(structure) for step in path.program if isinstance(step, Prune)], default=1)
-    check_budget(state.plan, structure, cell.budget, smallest, free=state.ledger.died)
+    check_budget(state.plan, structure, cell.budget, smallest)
     if cell.budget.kind != "prunable_stored":  # a stored budget counts what is compact: there the rule decides it
         state = dataclasses.replace(state, plan=compacted(structure, state.plan))
     dense = bench.model(state)

@@ -39,8 +39,6 @@ class Ledger:
     calibration_passes: int = 0
     teacher_passes: int = 0
     """Utterances that were passed through a teacher, forward only."""
-    died: int = 0
-    """Prunable weights that were left without effect by what was pruned, and went with it."""
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     nodes: list[str] = field(default_factory=list)
@@ -55,6 +53,8 @@ class State:
     weights: dict[str, torch.Tensor] | None = None
     optimizer: Moments | None = None
     plan: Plan = field(default_factory=Plan)
+    decided: Plan = field(default_factory=Plan)
+    """What rules decided, without what died by it: says which parts turned into constants."""
     statistics: Statistics = field(default_factory=dict)
     """Of Calibrate steps since the last Fit; never written, they are gathered where they are used."""
     ledger: Ledger = field(default_factory=Ledger)
@@ -91,6 +91,7 @@ class Workshop:
             }
             save_file(flat, folder / "optimizer.safetensors")
         state.plan.save(folder / "plan.safetensors")
+        state.decided.save(folder / "decided.safetensors")
         for file in folder.iterdir():  # what the mark vouches for must be on disk before the mark is
             sync(file)
         write_atomically(folder / "node.json", json.dumps(asdict(state.ledger)).encode())
@@ -108,7 +109,8 @@ class Workshop:
             ledger = Ledger(**json.loads((folder / "node.json").read_text()))
             weights = load_file(folder / "model.safetensors")
             moments = self._moments(folder) if optimizer else None
-            return State(weights, moments, Plan.load(folder / "plan.safetensors"), ledger=ledger)
+            plan, decided = (Plan.load(folder / f"{name}.safetensors") for name in ("plan", "decided"))
+            return State(weights, moments, plan, decided, ledger=ledger)
         except (OSError, ValueError, TypeError, SafetensorError, StoreError) as error:
             raise NodeLost(node, f"cached node {folder} cannot be read ({error}); delete that folder") from None
 

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pruned:
-    """The whole plan after a Prune, and how many prunable weights went because nothing was left for them to do."""
+    """The whole plan after a Prune, and what of it the rule decided (``plan`` has what died by it taken out too)."""
 
     plan: Plan
-    died: int
+    decided: Plan
 
 
-def prune_(rule: Rule, view: View, model: Any, died_before: int = 0) -> Pruned:
+def prune_(rule: Rule, view: View, model: Any) -> Pruned:
     """Ask ``rule`` for a plan, let what is dead by it go too, and write what that changes of weights into ``model``.
 
     Only rewritten values and folded constants are written; zeros are the Masker's. ``model`` is the one that ``view``
-    looks at. ``died_before`` are weights that went for free at earlier Prunes of the same path.
+    looks at. What died counts as gone: a rule whose parts die has to aim so that its budget is met after that.
 
     Raises:
         BudgetMissedError: the plan misses the rule's own budget.
@@ -40,15 +40,15 @@ def prune_(rule: Rule, view: View, model: Any, died_before: int = 0) -> Pruned:
     plan = view.plan.then(decided)
     plan.validate(structure)
     rewritten = rule.rewrite(view, decided)
-    _write(model, rewritten)
-    _write(model, constants(view, plan))
+    write_(model, rewritten)
+    write_(model, constants(view, plan))
     whole = propagated(view, plan)
-    died = max(plan.nonzero(structure) - whole.nonzero(structure), plan.stored(structure) - whole.stored(structure))
-    check_budget(whole, structure, rule.budget, rule.smallest(structure), free=died_before + died)
-    return Pruned(whole, died)
+    check_budget(whole, structure, rule.budget, rule.smallest(structure))
+    return Pruned(whole, decided)
 
 
-def _write(model: Any, values: Mapping[str, torch.Tensor]) -> None:
+def write_(model: Any, values: Mapping[str, torch.Tensor]) -> None:
+    """Write values of parameters, by name, into a model."""
     import torch
 
     with torch.no_grad():

@@ -28,11 +28,10 @@ def allowance(structure: Structure, budget: Budget, group_weights: int) -> float
     return max(budget.tolerance, group_weights / 2 / structure.prunable)
 
 
-def check_budget(plan: Plan, structure: Structure, budget: Budget, group_weights: int = 1, free: int = 0) -> None:
+def check_budget(plan: Plan, structure: Structure, budget: Budget, group_weights: int = 1) -> None:
     """Raise unless the plan meets the budget.
 
     ``group_weights`` is the size, in weights, of the smallest group that the rule removes (1: single weights).
-    ``free`` of the removed weights had no effect any more (``propagated``) and are not held against the rule.
 
     Raises:
         BudgetMissedError: names asked, reached, by how much, and the denominator.
@@ -41,7 +40,7 @@ def check_budget(plan: Plan, structure: Structure, budget: Budget, group_weights
         return
     got = reached(plan, structure, budget.kind)
     allowed = allowance(structure, budget, group_weights)
-    if got - budget.keep > allowed or budget.keep - (got + free / structure.prunable) > allowed:
+    if abs(got - budget.keep) > allowed:
         raise BudgetMissedError(
             f"budget {budget} missed: reached {got:.4f} of {structure.prunable:,} prunable weights, "
             f"off by {got - budget.keep:+.4f} (allowed {allowed:.4f}){_floor(plan, structure, budget.keep)}"

@@ -202,8 +202,8 @@ def test_a_prune_that_gives_back(tried, monkeypatch: pytest.MonkeyPatch) -> None
             prune = Prune(rule=L1Groups(budget=budget))
             yield from (Fit(steps=1), prune, prune, Fit(steps=total_steps - 1))
 
-    def forgets(rule: Rule, view: View, model: Any, died: int) -> Pruned:
-        return prune_(rule, view, model, died) if not view.plan.kept else Pruned(Plan(), 0)
+    def forgets(rule: Rule, view: View, model: Any) -> Pruned:
+        return prune_(rule, view, model) if not view.plan.kept else Pruned(Plan(), Plan())
 
     tried(Twice)
     contracts.check_pruning("tried", HALF)

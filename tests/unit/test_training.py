@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.api import Budget, Fit, Model, Penalty, Prune, Rewind
+from benchmark.api import Budget, Fit, Model, Penalty, Prune, Rewind, Rule
 from benchmark.harness.bench import Bench, device
-from benchmark.harness.execute import train_node
+from benchmark.harness.execute import _apply, train_node
 from benchmark.harness.state import Moments, Workshop
 from benchmark.harness.training import Tokenised, fit, stream_order
 from benchmark.harness.tree import CellPath, Node, Tree, grow
@@ -303,6 +303,41 @@ def test_rewinding_restores_weights_and_moments_to_the_bit_and_keeps_the_plan(
     for name, parts in third.optimizer.items():
         for part, value in parts.items():
             assert torch.equal(value, moments[name][part]), (name, part)
+
+
+class KillRows(Rule):
+    """Masks whole rows of fc1 and of v in the first encoder layer: what they put out is a constant from then on."""
+
+    def decide(self, view: View) -> Plan:
+        masks = {}
+        for matrix in view.structure.matrices[:6]:
+            if matrix.kind in ("v", "fc1"):
+                masks[matrix.name] = torch.ones(matrix.shape, dtype=torch.bool)
+                masks[matrix.name][: matrix.shape[0] // 4] = False
+        return Plan(masks=masks)
+
+
+def test_a_rewind_takes_the_constants_of_dead_parts_from_the_weights_it_restores(bench: Bench, tmp_path: Path) -> None:
+    shop, nodes = (
+        Workshop(tmp_path),
+        [Node("a", None, (), Fit(steps=3), 0, {}), Node("b", "a", (), Fit(steps=4), 3, {})],
+    )
+    chain = Tree(SPEC, {node.id: node for node in nodes}, [])
+    for node in nodes:
+        train_node(node, chain, bench, shop, seed=0, progress=None)
+    steps = (Prune(rule=KillRows()), Rewind(to_step=3))
+    state = _apply(steps, shop.load("b"), {3: "a"}, bench, shop, 0, training=False)
+    assert len(state.plan.kept[bench.structure.groups[1].key]) == bench.structure.groups[1].count * 3 // 4
+    ours, theirs = bench.model(state), bench.model(shop.load("a"))
+    Masker(ours, bench.structure, state.plan).apply_()
+    with torch.no_grad():
+        for name, mask in KillRows().decide(View(theirs, bench.structure, Plan(), 0)).masks.items():
+            theirs.get_parameter(name).mul_(mask.to(device()))
+    inputs = {"input_features": torch.randn(2, 8, 16), "decoder_input_ids": torch.randint(4, 30, (2, 5))}
+    inputs = {name: value.to(device()) for name, value in inputs.items()}
+    with torch.inference_mode():
+        found, expected = (model.eval()(**inputs).logits for model in (ours, theirs))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
 def test_the_encoders_positions_are_not_trained_whatever_opened_the_model(bench: Bench, shop: Workshop) -> None:
