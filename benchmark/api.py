@@ -94,7 +94,9 @@ class MethodConfig(Config):
     split: float = Field(
         default=0.5, gt=0, lt=1, description="share of the training steps that is spent before the first Prune"
     )
-    loss: Loss = Field(default="ce", description="of all training: cross-entropy, or with the dense model as a teacher")
+    loss: Loss = Field(
+        default="ce", description="of all training: cross-entropy, or with the model as it came as a teacher besides"
+    )
     refill: bool = Field(default=False, description="train the zeros inside what is kept again, after pruning")
 
 
@@ -133,6 +135,16 @@ class Method(Plugin):
             yield step
         if refill and not filled:
             raise SpecError(f"{self.name}: refill has no effect where no training follows a pruning; leave it off")
+
+    def made_of(self) -> Sequence[Method]:
+        """The methods that this one is made of, whose versions are part of its cells' identity; none by default."""
+        return ()
+
+    @property
+    def full_version(self) -> str:
+        """The version, and those of the methods it is made of: what a cell's id holds."""
+        inner = ",".join(f"{method.name}:{method.full_version}" for method in self.made_of())
+        return f"{self.version}({inner})" if inner else self.version
 
     @staticmethod
     def before(split: float, total_steps: int) -> int:

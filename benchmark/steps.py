@@ -5,7 +5,7 @@ Everything here takes part in an identity, and is a frozen pydantic model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -81,6 +81,10 @@ class Penalty(Frozen):
 
     Both work in fp32 on the master weights.
     """
+
+    def pulls(self, structure: Structure) -> Collection[str]:
+        """Return the names of the matrices that the penalty shrinks, which get no weight decay besides: all of them."""
+        return {matrix.name for matrix in structure.matrices}
 
     @property
     def proximal(self) -> bool:

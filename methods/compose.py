@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import Field
 
-from benchmark.api import Budget, Config, Finisher, Frozen, Method, MethodConfig, Step
+from benchmark.api import Budget, Config, Finisher, Frozen, Method, MethodConfig, Quantise, Step
 from benchmark.errors import SpecError
 from benchmark.registry import REGISTRY
 
@@ -27,14 +27,21 @@ class ComposeConfig(Config):
     )
 
 
+def _place(method: Method) -> int:
+    """Return where a part stands: the one that trains, then what prunes, and what quantises last."""
+    if not isinstance(method, Finisher):
+        return 0
+    return 2 if any(isinstance(step, Quantise) for step in method.finish(Budget())) else 1
+
+
 @REGISTRY.register("method", "compose")
 class Compose(Method):
     """One method, then others that do their work after all training: `sgl_adaptive+int8`, `l1_group+vocab_trim`.
 
     In a spec, names joined by + are short for it, in any order. One part may be any method: it trains and is held to
-    the budget. The others (vocab_trim, low_rank, int8, or a plug-in that is a `Finisher`) follow it, in their order, at
-    their own operating points. It removes what its parts remove and costs what they cost, trained once; papers and
-    equations are those of the parts. A control for a composition is the part that trains, alone.
+    the budget. The others (vocab_trim, low_rank, int8, or a plug-in that is a `Finisher`) follow it, what quantises
+    last, at their own operating points. It removes what its parts remove and costs what they cost, trained once; papers
+    and equations are those of the parts. A control for a composition is the part that trains, alone.
     """
 
     Config = ComposeConfig
@@ -46,18 +53,24 @@ class Compose(Method):
         config: ComposeConfig = self.config
         if any(part.name == self.name for part in config.parts):
             raise SpecError("compose: a composition has no composition among its parts; list them all in one")
-        made = [REGISTRY.get("method", part.name, **part.options) for part in config.parts]
-        training = [index for index, method in enumerate(made) if not isinstance(method, Finisher)]
+        made = [(part, REGISTRY.get("method", part.name, **part.options)) for part in config.parts]
+        made.sort(key=lambda pair: _place(pair[1]))  # stable, and in the config too: one composition has one identity
+        self.config = config.model_copy(update={"parts": tuple(part for part, _ in made)})
+        training = [method for _, method in made if not isinstance(method, Finisher)]
         if len(training) > 1:
-            both = " and ".join(repr(made[index].name) for index in training[:2])
+            both = " and ".join(repr(method.name) for method in training[:2])
             known = [n for n in REGISTRY.names("method") if issubclass(REGISTRY.lookup("method", n), Finisher)]
             raise SpecError(f"compose: {both} train, and only one part can; with it go {', '.join(known)}")
-        self.first: Method = made.pop(training[0] if training else 0)
-        self.finishers: list[Finisher] = made
-        for method in made:
+        self.first: Method = made[0][1]
+        self.finishers: list[Finisher] = [method for _, method in made[1:]]
+        for method in self.finishers:
             for name in method.config.model_dump(exclude_defaults=True).keys() & MethodConfig.model_fields.keys():
                 raise SpecError(f"compose: {name} is the affair of {self.first.name!r}; {method.name!r} trains nothing")
         self.budgets = self.first.budgets  # type: ignore[misc]  # a composition is held to its first part's budget
+
+    def made_of(self) -> Sequence[Method]:
+        """The parts."""
+        return (self.first, *self.finishers)
 
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
         """The first part's program, then what the others do after training.

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from benchmark.api import Budget, Method, MethodConfig, Step
+from benchmark.errors import SpecError
 from benchmark.pruning.coarse import KeepLayers
 from benchmark.registry import REGISTRY
 from methods._oneshot import one_shot
@@ -41,5 +42,8 @@ class LayerDrop(Method):
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
         """Fit, drop, fit."""
         config: LayerDropConfig = self.config
+        given = sorted({"encoder", "decoder"} & config.model_fields_set)
+        if budget.keep is not None and given:
+            raise SpecError(f"layer_drop: budget {budget} decides how many layers stay; leave out {', '.join(given)}")
         rule = KeepLayers(budget=budget, **config.model_dump(include={"encoder", "decoder", "stacks"}))
         yield from one_shot(rule, self.before(config.split, total_steps), total_steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import Field
@@ -34,12 +34,16 @@ class RandomLike(Method):
     Config = RandomLikeConfig
     budgets = frozenset({"none", "prunable_nominal", "prunable_stored"})
 
+    def made_of(self) -> Sequence[Method]:
+        """The other method."""
+        config: RandomLikeConfig = self.config
+        return (REGISTRY.get("method", config.method, **config.options),)
+
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
         """The other's steps, each Prune redrawn."""
-        config: RandomLikeConfig = self.config
-        other: Method = REGISTRY.get("method", config.method, **config.options)
+        (other,) = self.made_of()
         if budget.kind not in other.budgets:
             known = ", ".join(sorted(other.budgets))
-            raise SpecError(f"random_like: method {config.method!r} knows no budget {budget.kind!r}, but {known}")
+            raise SpecError(f"random_like: method {other.name!r} knows no budget {budget.kind!r}, but {known}")
         for step in other.steps(budget, total_steps):
             yield Prune(rule=Redraw(budget=step.rule.budget, rule=step.rule)) if isinstance(step, Prune) else step

@@ -51,6 +51,8 @@ def compress(
 
 def _option(text: str) -> tuple[str, Any]:
     name, sign, value = text.partition("=")
+    if name in ("keep", "seed"):
+        raise SpecError(f"--option {text!r}: that is no option of a method; use --{name}")
     try:
         if name and sign:
             return name, yaml.safe_load(value)

@@ -304,8 +304,8 @@ def fit(
         FloatingPointError: the loss or a weight is not finite.
     """
     began = time.perf_counter()
-    pulled = view.structure.matrices if penalty is not None and view is not None else ()
-    adam = make_optimizer(model, recipe, optimizer, {matrix.name for matrix in pulled})
+    pulled = penalty.pulls(view.structure) if penalty is not None and view is not None else ()
+    adam = make_optimizer(model, recipe, optimizer, set(pulled))
     callback = FitCallback(masker, progress)
     with tempfile.TemporaryDirectory() as folder:
         trainer = FitTrainer(

@@ -148,7 +148,7 @@ def _plant(
     cell = Cell(
         model=context["model"],
         corpus=context["corpus"],
-        method=VersionedMethod(name=chosen.name, options=options, version=method.version),
+        method=VersionedMethod(name=chosen.name, options=options, version=method.full_version),
         budget=budget,
         training=spec.training if trains else None,
         decoding=spec.decoding.identity(),

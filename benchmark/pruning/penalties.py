@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -136,6 +136,15 @@ class SparseGroupLasso(Penalty):
             if l1 or strength:
                 terms.append(term(family, view, l1, strength, squared=self.norm == "frobenius_squared"))
         return torch.stack(terms).sum()
+
+    def pulls(self, structure: Structure) -> Collection[str]:
+        """Return the matrices of the families that have a strength."""
+        return {
+            part.matrix.name
+            for family in families(structure, self.groups)
+            if any(self._strengths(family))
+            for part in family.parts
+        }
 
     def prox_(self, view: View, step: OptimizerStep) -> None:
         """Shrink weights and groups in place; what reaches zero is exactly zero."""

@@ -5,6 +5,7 @@
 | cell, attempt, status, error, finished, seconds | whose row it is; `error` is empty for a result |
 | block, kind, keep, reached, denominator, tolerance | the budget; ranks exist inside one `block` |
 | model, revision, method, label, options, seed, corpus, corpus_version, language | asked; `label`: method[options] |
+| quantised | `int8` where the Linear layers are (such a row is a reference and is not ranked), else empty |
 | setting, recipe | short hashes: model, corpus and decoding; training (empty where nothing is trained) |
 | steps, utterances, tokens, train_seconds | what training really cost |
 | calibration_passes, teacher_passes | utterances passed through the model besides, and through a teacher |
@@ -50,6 +51,7 @@ _COUNTS = (
 )
 _FROM_RECORD: dict[str, tuple[str, str]] = {
     "status": ("status", "str"),
+    "quantised": ("plan.quantised", "str"),
     "finished": ("finished", "str"),
     "seconds": ("seconds", "float64"),
     "kind": ("spec.budget.kind", "str"),

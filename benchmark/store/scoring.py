@@ -5,7 +5,7 @@ split's name in front (``test_wer``): ``wer`` and ``cer`` with ``_lo``, ``_hi`` 
 ``_delta_lo``, ``_delta_hi`` (paired, this cell minus dense); and counts: ``empty`` and ``runaway`` hypotheses, and
 ``unreferenced`` utterances (without a reference word).
 ``rank`` is 1 + the number of cells of the same setting, recipe, block, kept fraction and seed whose paired difference
-to this one lies below zero as a whole.
+to this one lies below zero as a whole; quantised cells are references and have none.
 """
 
 from __future__ import annotations
@@ -174,7 +174,8 @@ def _dense_of(table: pd.DataFrame) -> dict[str, str]:
 def _ranks(setting: pd.DataFrame, rates: Rates) -> dict[str, int]:
     """Return the rank of each cell that has a budget among those it races with."""
     ranks = {}
-    for _, race in setting[setting["keep"].notna()].groupby(_RACE):
+    pruned = setting["keep"].notna() & setting["quantised"].isna()  # int8 is a reference: another race than pruning
+    for _, race in setting[pruned].groupby(_RACE):
         ours = [cell for cell in race["cell"] if cell in rates.cells]
         for cell in ours:
             ranks[cell] = 1 + sum(rates.difference(other, cell)[2] < 0 for other in ours if other != cell)

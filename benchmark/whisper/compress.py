@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def compress(
-    model: WhisperForConditionalGeneration, method: str, keep: float, *, seed: int = 0, **config: Any
+    model: WhisperForConditionalGeneration, method: str, /, keep: float, *, seed: int = 0, **config: Any
 ) -> WhisperForConditionalGeneration:
     """Return a new, physically smaller model with about ``keep`` of the prunable weights stored.
 
@@ -33,18 +33,29 @@ def compress(
         BudgetMissedError: the method did not reach ``keep`` within the tolerance.
     """
     from benchmark.pruning.applying import prune_
-    from benchmark.pruning.groups import GroupRule
 
     structure = Structure.of(model)
     _check_finite(model)
     budget = Budget.parse({"kind": "prunable_stored", "keep": keep}, where="compress")
     rule = _single_rule(REGISTRY.get("method", method, **config), method, budget)
-    if isinstance(rule, GroupRule):
-        free = sum(group.weights * group.count for group in structure.groups if group.kind in rule.groups)
-        budget = budget.model_copy(update={"keep": 1 - (1 - keep) * free / structure.prunable})
-        rule = rule.model_copy(update={"budget": budget})
+    rule = _of_what_may_go(rule, structure, keep)
     work = copy.deepcopy(model)
     return shrink(work, prune_(rule, View(work, structure, Plan(), seed), work).plan)
+
+
+def _of_what_may_go(rule: Rule, structure: Structure, keep: float) -> Rule:
+    """Return the rule with a budget that keeps ``keep`` of the groups that may go, and all of the others."""
+    from benchmark.pruning.groups import GroupRule
+    from benchmark.pruning.redraw import Redraw
+
+    if isinstance(rule, Redraw):
+        inner = _of_what_may_go(rule.rule, structure, keep)
+        return rule.model_copy(update={"rule": inner, "budget": inner.budget})
+    if not isinstance(rule, GroupRule):
+        return rule
+    free = sum(group.weights * group.count for group in structure.groups if group.kind in rule.groups)
+    budget = rule.budget.model_copy(update={"keep": 1 - (1 - keep) * free / structure.prunable})
+    return rule.model_copy(update={"budget": budget})
 
 
 def last_ones(model: WhisperForConditionalGeneration) -> list[str]:

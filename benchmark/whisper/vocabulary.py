@@ -136,9 +136,9 @@ def token_table(labels: Sequence[Sequence[int]], processor: Any, size: int) -> d
     """Return what a rule needs to know of the tokens of a pool of transcripts and of their tokenizer.
 
     ``counts`` ``(size,)``: how often each token stands in ``labels``. ``required`` bool: added (special) tokens, single
-    bytes, and whatever the tokenizer does not know (rows that only pad the embedding are not required). ``letters``
-    bool: tokens of one letter or mark of a script that the transcripts are written in. ``timestamps`` bool: the special
-    tokens of time stamps. ``merges`` ``(merges, 3)``: see ``merge_parts``.
+    bytes (rows that only pad the embedding are not required). ``letters`` bool: tokens of one letter or mark of a
+    script that the transcripts are written in. ``timestamps`` bool: the special tokens of time stamps. ``merges``
+    ``(merges, 3)``: see ``merge_parts``.
 
     Args:
         labels: token ids of each transcript; negative ids are padding.
