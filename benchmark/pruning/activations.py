@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from benchmark.api import Rule
 from benchmark.pruning.groups import GroupRule
-from benchmark.pruning.weights import Scope, asked, keep_best
+from benchmark.pruning.weights import Scope, keep_best
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +35,7 @@ class WandaWeights(Rule):
             score = torch.where(view.mask(matrix).cpu(), view.weight(matrix).cpu().abs() * norm, -torch.inf)
             scores.append(_places(score) if self.compare == "output" else score)
         scope: Scope = "layer" if self.compare == "layer" else "global"
-        return keep_best(view, scores, asked(self.budget, "WandaWeights"), scope)
+        return keep_best(view, scores, self.budget, scope, "WandaWeights")
 
 
 def _places(score: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,8 @@ import numpy as np
 
 from benchmark.api import Budget, Rule
 from benchmark.errors import SpecError
+from benchmark.pruning.aiming import aimed
+from benchmark.pruning.propagation import propagated
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 Scope = Literal["global", "layer"]
 WeightScope = Literal["global", "layer", "erdos_renyi"]
+FEW = 8
+"""Rounds of ``keep_best``: each ranks and propagates all weights, and two or three are enough where any is needed."""
 
 
 def asked(budget: Budget, rule: str) -> float:
@@ -31,27 +35,39 @@ def asked(budget: Budget, rule: str) -> float:
     return budget.keep
 
 
-def keep_best(view: View, scores: list[torch.Tensor], keep: float, scope: WeightScope) -> Plan:
+def keep_best(view: View, scores: list[torch.Tensor], budget: Budget, scope: WeightScope, rule: str) -> Plan:
     """Keep the highest-scored weights: exactly ``round(keep * size)`` over all matrices, or of each.
 
-    With ``erdos_renyi`` each matrix keeps the share that ``erdos_renyi`` gives it. ``scores`` has one tensor a matrix,
-    in the order of the structure and of the matrix' shape. Weights that the plan so far has removed stay removed. Ties
-    fall in the order of the flattened weights.
+    Where rows or columns die by it, so that more than half of the budget's tolerance is missed, as many more are kept
+    as brings what is left back to the budget. With ``erdos_renyi`` each matrix keeps the share that ``erdos_renyi``
+    gives it. ``scores`` has one tensor a matrix, in the order of the structure and of the matrix' shape. Weights that
+    the plan so far has removed stay removed. Ties fall in the order of the flattened weights. ``rule`` is for errors.
     """
     import torch
 
     from benchmark.whisper.plan import Plan
 
-    matrices = view.structure.matrices
+    matrices, prunable, keep = view.structure.matrices, view.structure.prunable, asked(budget, rule)
     alive = [
         torch.where(view.mask(matrix).cpu(), score.cpu(), -torch.inf).flatten()
         for matrix, score in zip(matrices, scores, strict=True)
     ]
     pools = [torch.cat(alive)] if scope == "global" else alive
-    shares = erdos_renyi([m.shape for m in matrices], keep) if scope == "erdos_renyi" else [keep] * len(pools)
-    bits = torch.cat([_top(pool, round(share * pool.numel())) for pool, share in zip(pools, shares, strict=True)])
-    parts = bits.split([matrix.size for matrix in matrices])
-    return Plan(masks={m.name: part.reshape(m.shape) for m, part in zip(matrices, parts, strict=True)})
+
+    def plan_at(aim: float) -> Plan:
+        share = keep if aim == keep * prunable else aim / prunable
+        shares = erdos_renyi([m.shape for m in matrices], share) if scope == "erdos_renyi" else [share] * len(pools)
+        bits = torch.cat([_top(pool, round(part * pool.numel())) for pool, part in zip(pools, shares, strict=True)])
+        parts = bits.split([matrix.size for matrix in matrices])
+        return Plan(masks={m.name: part.reshape(m.shape) for m, part in zip(matrices, parts, strict=True)})
+
+    close = max(budget.tolerance / 2 * prunable, 1.0)
+    return aimed(plan_at, lambda plan: _left(view, plan), keep * prunable, prunable, close=close, rounds=FEW)
+
+
+def _left(view: View, plan: Plan) -> int:
+    """Return the weights that are left of the plan so far and ``plan``, dead parts taken out."""
+    return propagated(view, view.plan.then(plan)).nonzero(view.structure)
 
 
 def erdos_renyi(shapes: list[tuple[int, int]], keep: float) -> list[float]:
@@ -92,7 +108,7 @@ class MagnitudeWeights(Rule):
     def decide(self, view: View) -> Plan:
         """Rank by ``|w|``."""
         scores = [view.weight(matrix).abs() for matrix in view.structure.matrices]
-        return keep_best(view, scores, asked(self.budget, "MagnitudeWeights"), self.scope)
+        return keep_best(view, scores, self.budget, self.scope, "MagnitudeWeights")
 
 
 class RandomWeights(Rule):
@@ -108,11 +124,14 @@ class RandomWeights(Rule):
             torch.rand(matrix.shape, generator=view.generator("random_weights", matrix.name))
             for matrix in view.structure.matrices
         ]
-        return keep_best(view, scores, asked(self.budget, "RandomWeights"), self.scope)
+        return keep_best(view, scores, self.budget, self.scope, "RandomWeights")
 
 
 class RandomColumns(Rule):
-    """Keep whole input columns drawn uniformly over all matrices; each keeps at least one."""
+    """Keep whole input columns drawn uniformly over all matrices; each keeps at least one.
+
+    What dies with them counts as gone, so that fewer columns go than a count of columns alone would have it.
+    """
 
     def smallest(self, structure: Structure) -> int:
         """Return the weights of the shortest column."""
@@ -129,6 +148,11 @@ class RandomColumns(Rule):
         left = [view.mask(matrix).cpu().sum(dim=0) for matrix in matrices]
         drawn = [torch.rand(m.shape[1], generator=view.generator("random_columns", m.name)) for m in matrices]
         scores = [score.where(count > 0, -torch.inf) for score, count in zip(drawn, left, strict=True)]
-        target = asked(self.budget, "RandomColumns") * view.structure.prunable
-        bits = keep_top(scores, [count.double() for count in left], target)
-        return Plan(masks={m.name: b.expand(m.shape).clone() for m, b in zip(matrices, bits, strict=True)})
+        sizes = [count.double() for count in left]
+
+        def plan_at(aim: float) -> Plan:
+            bits = keep_top(scores, sizes, aim)
+            return Plan(masks={m.name: b.expand(m.shape).clone() for m, b in zip(matrices, bits, strict=True)})
+
+        target, close = asked(self.budget, "RandomColumns") * view.structure.prunable, self.smallest(view.structure) / 2
+        return aimed(plan_at, lambda plan: _left(view, plan), target, view.structure.prunable, close=close)

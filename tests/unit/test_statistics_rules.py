@@ -12,10 +12,10 @@ from transformers import WhisperForConditionalGeneration
 
 from benchmark.api import Budget, Calibrate
 from benchmark.errors import SpecError
+from benchmark.harness.batches import Tokenised
 from benchmark.harness.bench import Bench
 from benchmark.harness.calibration import calibrate
 from benchmark.harness.state import State
-from benchmark.harness.training import Tokenised
 from benchmark.pruning.activations import TaylorGroups, WandaWeights
 from benchmark.pruning.coarse import KeepLayers, KeepTokens, spaced
 from benchmark.pruning.low_rank import LowRank
@@ -88,8 +88,8 @@ def test_gradients_are_the_mean_over_batches_and_cost_a_second_pass() -> None:
     found, _ = gathered(model, "gradient", utterances=20)
     total = torch.zeros_like(weight)
     material = a_bench(model).material
+    from benchmark.harness.batches import collate
     from benchmark.harness.seeds import derive
-    from benchmark.harness.training import collate
 
     order = np.random.default_rng(derive(3, "calibrate")).permutation(20)
     for start in (0, 16):
@@ -105,7 +105,8 @@ def test_gradients_are_the_mean_over_batches_and_cost_a_second_pass() -> None:
 def test_wanda_keeps_the_largest_products_of_each_output() -> None:
     model = tiny_whisper(**SMALL)
     view = view_with(model, "input_square")
-    plan = WandaWeights(budget=NOMINAL).decide(view)
+    loose = Budget(kind="prunable_nominal", keep=0.5, tolerance=0.9)  # inputs that see nothing die: not the point here
+    plan = WandaWeights(budget=loose).decide(view)
     assert plan.density(view.structure) == 0.5
     for matrix in view.structure.matrices:
         norm = view.statistic("input_square", matrix.name).sqrt()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import pytest
 import torch
 
 from benchmark.api import Budget
+from benchmark.pruning import weights
+from benchmark.pruning.applying import prune_
+from benchmark.pruning.propagation import propagated
 from benchmark.pruning.weights import MagnitudeWeights, RandomColumns, RandomWeights, Scope, erdos_renyi
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import Structure
@@ -43,6 +47,11 @@ def places(plan: Plan, structure: Structure) -> set[Place]:
     }
 
 
+def ranked_only(keep: float) -> Budget:
+    """Return a budget so wide that what dies does not matter: what is kept is what is asked for, to the weight."""
+    return Budget(kind="prunable_nominal", keep=keep, tolerance=0.9)
+
+
 def naive_kept(view: View, keep: float, scope: Scope) -> set[Place]:
     """Rank all weights in one list, or those of each matrix; what was pruned before counts and cannot be kept."""
     lists: list[list[tuple[float, Place]]] = []
@@ -60,7 +69,7 @@ def naive_kept(view: View, keep: float, scope: Scope) -> set[Place]:
 @pytest.mark.parametrize("keep", [0.9, 0.55, 0.1])
 @pytest.mark.parametrize("scope", SCOPES)
 def test_magnitude_keeps_the_largest_weights_of_its_scope(view: View, scope: Scope, keep: float) -> None:
-    plan = view.plan.then(MagnitudeWeights(budget=nominal(keep), scope=scope).decide(view))
+    plan = view.plan.then(MagnitudeWeights(budget=ranked_only(keep), scope=scope).decide(view))
     assert places(plan, view.structure) == naive_kept(view, keep, scope)
 
 
@@ -76,7 +85,7 @@ def draws(request: pytest.FixtureRequest) -> torch.Tensor:
     """A quarter of all weights, drawn with many seeds: shape (draws, weights), 1 where kept."""
     model = tiny_whisper(d=8, layers=(1, 1), heads=2, ffn=8, vocab=40)
     structure = Structure.of(model)
-    rule = RandomWeights(budget=nominal(0.25), scope=request.param)
+    rule = RandomWeights(budget=ranked_only(0.25), scope=request.param)
     plans = [rule.decide(View(model, structure, Plan(), seed)) for seed in range(DRAWS)]
     return torch.stack([torch.cat([plan.mask(m).flatten() for m in structure.matrices]) for plan in plans]).double()
 
@@ -101,7 +110,9 @@ def test_random_weights_draws_weights_seeds_and_matrices_independently(draws: to
 
 
 def test_random_weights_within_layers_keeps_the_same_share_of_every_matrix(view: View) -> None:
-    plan = RandomWeights(budget=nominal(0.25), scope="layer").decide(View(_model(0), view.structure, Plan(), seed=5))
+    plan = RandomWeights(budget=ranked_only(0.25), scope="layer").decide(
+        View(_model(0), view.structure, Plan(), seed=5)
+    )
     for matrix in view.structure.matrices:
         assert int(plan.mask(matrix).sum()) == round(0.25 * matrix.size)
 
@@ -134,7 +145,7 @@ def test_erdos_renyi_shares_follow_rows_and_columns_until_a_matrix_is_full(keep:
 def test_magnitude_with_erdos_renyi_shares_keeps_the_largest_of_every_matrix() -> None:
     model = tiny_whisper(d=16, layers=(1, 1), heads=4, ffn=24, vocab=40)
     structure = Structure.of(model)
-    plan = MagnitudeWeights(budget=nominal(0.4), scope="erdos_renyi").decide(View(model, structure, Plan(), seed=0))
+    plan = MagnitudeWeights(budget=ranked_only(0.4), scope="erdos_renyi").decide(View(model, structure, Plan(), seed=0))
     shares = erdos_renyi([matrix.shape for matrix in structure.matrices], 0.4)
     assert len(set(shares)) > 1
     for matrix, share in zip(structure.matrices, shares, strict=True):
@@ -150,7 +161,66 @@ def test_random_columns_keeps_whole_columns_and_draws_anew_with_every_seed() -> 
     plans = [rule.decide(View(model, structure, Plan(), seed)) for seed in (0, 0, 1)]
     assert plans[0] == plans[1]
     assert plans[0] != plans[2]
-    assert plans[0].density(structure) == pytest.approx(0.5, abs=rule.smallest(structure) / structure.prunable)
     for matrix in structure.matrices:
         mask = plans[0].mask(matrix)
         assert torch.equal(mask.any(dim=0), mask.all(dim=0))
+
+
+# --- what dies counts as gone -----------------------------------------------------------------------------------------
+
+
+LOSING: list[MagnitudeWeights | RandomWeights] = [
+    MagnitudeWeights(),
+    MagnitudeWeights(scope="layer"),
+    MagnitudeWeights(scope="erdos_renyi"),
+    RandomWeights(),
+    RandomWeights(scope="layer"),
+]
+
+
+@pytest.fixture(scope="module")
+def wide() -> View:
+    model = tiny_whisper(d=64, layers=(2, 2), heads=4, ffn=128, vocab=40)
+    return View(model, Structure.of(model), Plan(), seed=2)
+
+
+@pytest.mark.parametrize("keep", [0.8, 0.6, 0.3, 0.1])
+def test_random_columns_meets_its_budget_after_dead_parts_are_gone(wide: View, keep: float) -> None:
+    rule = RandomColumns(budget=nominal(keep))
+    plan = prune_(rule, wide, copy.deepcopy(wide._model)).plan
+    assert plan.density(wide.structure) == pytest.approx(keep, abs=0.002)
+
+
+@pytest.mark.parametrize("rule", LOSING, ids=lambda rule: f"{type(rule).__name__} {rule.scope}")
+@pytest.mark.parametrize("keep", [0.05, 0.02])
+def test_where_rows_die_as_many_weights_more_are_kept(
+    wide: View, rule: MagnitudeWeights | RandomWeights, keep: float
+) -> None:
+    budget = Budget(kind="prunable_nominal", keep=keep, tolerance=0.001)
+    rule = rule.model_copy(update={"budget": budget})
+    plan = rule.decide(wide)
+    assert plan.density(wide.structure) > keep + 0.0005
+    whole = prune_(rule, wide, copy.deepcopy(wide._model)).plan
+    assert abs(whole.density(wide.structure) - keep) <= 0.0005
+    if rule == MagnitudeWeights(budget=budget):
+        assert places(plan, wide.structure) == naive_kept(wide, plan.density(wide.structure), "global")
+
+
+def test_where_nothing_dies_exactly_the_share_asked_for_is_kept(wide: View) -> None:
+    for keep in (0.8, 0.5, 0.31):
+        plan = MagnitudeWeights(budget=Budget(kind="prunable_nominal", keep=keep, tolerance=1e-6)).decide(wide)
+        assert plan.nonzero(wide.structure) == round(keep * wide.structure.prunable)
+
+
+def test_few_rounds_are_enough(wide: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each one ranks and propagates all weights of the model."""
+    seen: list[Plan] = []
+
+    def watched(view: View, plan: Plan) -> Plan:
+        seen.append(plan)
+        return propagated(view, plan)
+
+    monkeypatch.setattr(weights, "propagated", watched)
+    for keep in (0.5, 0.1, 0.05, 0.02):
+        MagnitudeWeights(budget=nominal(keep)).decide(wide)
+    assert len(seen) <= 8
