@@ -14,7 +14,6 @@ pass' own score.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -22,6 +21,7 @@ from pydantic import Field
 from benchmark.api import Rule
 from benchmark.errors import SpecError
 from benchmark.pruning.adaptive_scores import Scores
+from benchmark.pruning.aiming import aimed
 from benchmark.pruning.columns import fit_columns
 from benchmark.pruning.groups import fit_members, keep_members, keep_top, smallest_group
 from benchmark.pruning.penalties import GroupKind
@@ -112,8 +112,12 @@ class WeightAdaptive(Rule):
 
     def _count(self, scores: Scores, plan: Plan) -> int:
         """Return the weights that are left, dead parts taken out."""
+        return self._whole(scores, plan).nonzero(scores.view.structure)
+
+    def _whole(self, scores: Scores, plan: Plan) -> Plan:
+        """Return the plan so far and ``plan``, dead parts taken out."""
         whole = scores.view.plan.then(plan)
-        return (propagated(scores.view, whole) if self.propagate else whole).nonzero(scores.view.structure)
+        return propagated(scores.view, whole) if self.propagate else whole
 
     # --- nominal budgets ------------------------------------------------------------------------------------------
 
@@ -135,24 +139,37 @@ class WeightAdaptive(Rule):
 
     def _nominal_groups(self, scores: Scores, target: int) -> Plan:
         """Return the plan that removes whole members, of the lowest score, until ``target`` weights are left."""
-        survivors = scores.survivors(0.0)
-        if self.groups in ("structural", "head", "ffn_neuron"):
-            return scores.plan(
-                survivors, self._best_members(scores, survivors, target / scores.view.structure.prunable)
-            )
+        survivors, structure = scores.survivors(0.0), scores.view.structure
+
+        def count(plan: Plan) -> int:
+            return self._count(scores, plan)
+
+        if self.groups in ("structural", "head", "ffn_neuron"):  # stored by the member, counted by what is not zero
+            least = sum(group.weights for group in structure.groups)
+            return self._aimed_members(scores, survivors, count, target, least, close=0)
         ranked, sizes = scores.members(survivors), scores.sizes(survivors)
-        low, high = 0.0, float(sum(float(size.sum()) for size in sizes))
-        aim, best, miss = float(target), None, math.inf
-        for _ in range(BISECTIONS):  # what dies with dead parts leaves room for more members
-            plan = scores.plan(survivors, keep_top(ranked, sizes, aim))
-            over = self._count(scores, plan) - target
-            if abs(over) < miss:
-                best, miss = plan, abs(over)
-            low, high = (low, aim) if over > 0 else (aim, high)
-            if not over or high - low < 1:
-                break
-            aim = (low + high) / 2
-        return best if best is not None else scores.plan(survivors)
+
+        def plan_at(aim: float) -> Plan:
+            return scores.plan(survivors, keep_top(ranked, sizes, aim))
+
+        return aimed(plan_at, count, target, structure.prunable, close=0)
+
+    def _aimed_members(
+        self,
+        scores: Scores,
+        survivors: list[torch.Tensor],
+        count: Callable[[Plan], int],
+        target: float,
+        least: float,
+        close: float,
+    ) -> Plan:
+        """Return the plan of heads and neurons that leaves nearest to ``target``; ``least`` is stored of any plan."""
+        prunable = scores.view.structure.prunable
+
+        def plan_at(aim: float) -> Plan:
+            return scores.plan(survivors, self._best_members(scores, survivors, max(aim, least) / prunable))
+
+        return aimed(plan_at, count, target, prunable, close=close)
 
     # --- stored budgets -------------------------------------------------------------------------------------------
 
@@ -161,7 +178,13 @@ class WeightAdaptive(Rule):
         survivors = scores.survivors(1.0)
         if self.groups == "column":
             return self._stored_columns(scores, survivors, keep * scores.view.structure.prunable)
-        return scores.plan(survivors, self._best_members(scores, survivors, keep))
+        structure, target = scores.view.structure, keep * scores.view.structure.prunable
+        least = min(target, sum(group.weights for group in structure.groups))  # below: refused
+
+        def stored(plan: Plan) -> int:
+            return self._whole(scores, plan).stored(structure)
+
+        return self._aimed_members(scores, survivors, stored, target, least, close=self.smallest(structure) / 2)
 
     def _best_members(self, scores: Scores, survivors: list[torch.Tensor], keep: float) -> list[torch.Tensor]:
         """Return which heads and neurons stay, a bool tensor a family."""

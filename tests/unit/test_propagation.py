@@ -14,6 +14,7 @@ from transformers import WhisperForConditionalGeneration
 from benchmark.api import Budget
 from benchmark.errors import SpecError
 from benchmark.pruning.adaptive import WeightAdaptive
+from benchmark.pruning.applying import prune_
 from benchmark.pruning.budgets import check_budget
 from benchmark.pruning.propagation import COMPACT_FROM, compacted, constants, propagated
 from benchmark.whisper.masking import Masker
@@ -183,6 +184,33 @@ def test_a_nominal_budget_counts_what_died_as_gone() -> None:
     whole = propagated(view, plan)
     assert whole.nonzero(structure) < plan.nonzero(structure)
     check_budget(whole, structure, budget)
+
+
+@pytest.mark.parametrize(("groups", "keep"), [("structural", 0.7), ("structural", 0.3), ("ffn_neuron", 0.7)])
+def test_zeros_inside_members_are_not_counted_twice(groups: Any, keep: float) -> None:
+    """A proximal step leaves exact zeros: without a weight pass too, what is counted is what is not zero."""
+    model = tiny_whisper(d=32, ffn=64, heads=8)
+    structure, draw = Structure.of(model), torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for matrix in structure.matrices:
+            model.get_parameter(matrix.name).mul_(torch.rand(matrix.shape, generator=draw) < 0.85)
+    rule = WeightAdaptive(
+        budget=Budget(kind="prunable_nominal", keep=keep, tolerance=1e-6), groups=groups, weight_pass=False
+    )
+    whole = prune_(rule, View(model, structure, Plan(), 0), model).plan
+    assert abs(whole.density(structure) - keep) <= 32 / structure.prunable
+
+
+def test_members_that_a_weight_pass_killed_are_not_counted_as_stored() -> None:
+    model = tiny_whisper(d=32, ffn=64, heads=8)
+    structure = Structure.of(model)
+    with torch.no_grad():  # half of the neurons read next to nothing, but are read
+        for layer in (*model.model.encoder.layers, *model.model.decoder.layers):
+            layer.fc1.weight[::2] *= 1e-3
+    budget = Budget(kind="prunable_stored", keep=0.6, tolerance=1e-6)
+    rule = WeightAdaptive(budget=budget, groups="structural", alpha=0.5, rho=0.0, beta=1.0)
+    whole = prune_(rule, View(model, structure, Plan(), 0), model).plan
+    assert abs(whole.stored_density(structure) - 0.6) <= rule.smallest(structure) / 2 / structure.prunable
 
 
 def test_the_floor_follows_the_deviation_of_the_kind() -> None:
