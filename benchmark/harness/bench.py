@@ -13,9 +13,9 @@ import torch
 from benchmark.api import Corpus, Model, Split
 from benchmark.corpora.features import log_mels
 from benchmark.errors import DataError
+from benchmark.harness.batches import IGNORED_LABEL, Tokenised
 from benchmark.harness.nano import tokenise
 from benchmark.harness.state import State
-from benchmark.harness.training import IGNORED_LABEL, Tokenised
 from benchmark.measure.decoding import check_decoding
 from benchmark.registry import REGISTRY
 from benchmark.specs import Leaderboard

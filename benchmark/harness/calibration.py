@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.api import Calibrate, Statistic
+from benchmark.harness.batches import collate
 from benchmark.harness.seeds import derive
-from benchmark.harness.training import collate
 from benchmark.measure.decoding import evaluation
 from benchmark.whisper.masking import Masker
 from benchmark.whisper.structure import TOKENS

@@ -11,12 +11,13 @@ from typing import Any
 
 from benchmark.api import Calibrate, Prune, Quantise, Refill, Rewind, Rule, Step
 from benchmark.errors import SpecError
+from benchmark.harness.batches import stream_order
 from benchmark.harness.bench import Bench, device
 from benchmark.harness.calibration import calibrate
 from benchmark.harness.environment import environment
 from benchmark.harness.seeds import derive
 from benchmark.harness.state import Ledger, NodeLost, State, Workshop, snapshot
-from benchmark.harness.training import Progress, fit, stream_order
+from benchmark.harness.training import Progress, fit
 from benchmark.harness.tree import CellPath, Node, Tree
 from benchmark.measure.counting import macs, nonzero, parameters
 from benchmark.measure.decoding import Decoding, transcribe

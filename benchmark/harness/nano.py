@@ -161,7 +161,8 @@ class WarpedFeatures:
 def build(split: Split, spec: NanoSpec, progress: Any = None) -> tuple[Any, Any]:
     """Train a nano model on ``split`` and return ``(model, processor)``."""
     from benchmark.corpora.features import log_mels
-    from benchmark.harness.training import Tokenised, fit
+    from benchmark.harness.batches import Tokenised
+    from benchmark.harness.training import fit
     from benchmark.specs import Training
 
     processor = build_processor(split.texts, spec)

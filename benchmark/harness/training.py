@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from benchmark.api import OptimizerStep, Penalty
 from benchmark.errors import SpecError
-from benchmark.harness.seeds import derive
+from benchmark.harness.batches import IGNORED_LABEL, BatchStream, Tokenised, collate
+from benchmark.harness.optimizer import adam_metric, make_optimizer, optimizer_state, rate
 from benchmark.specs import Training
 from benchmark.whisper.masking import Masker
 from benchmark.whisper.view import View
 
 Progress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
-
-IGNORED_LABEL = -100
-
-
-@dataclass
-class Tokenised:
-    """Training material: features of shape (N, mels, frames) in fp16, and label ids per utterance."""
-
-    features: np.ndarray
-    labels: Sequence[Sequence[int]]
 
 
 @dataclass
@@ -46,43 +35,6 @@ class Trained:
     utterances: int
     tokens: int
     loss: float
-
-
-class BatchStream(Dataset[dict[str, Any]]):
-    """The utterances of a Fit in the order of training: item i belongs to step ``i // batch`` of the Fit."""
-
-    def __init__(self, material: Tokenised, order: np.ndarray) -> None:
-        self.material, self.order = material, order
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        utterance = int(self.order[index])
-        return {"input_features": self.material.features[utterance], "labels": self.material.labels[utterance]}
-
-
-def stream_order(utterances: int, batch: int, seed: int, start: int, steps: int) -> np.ndarray:
-    """Return utterance indices, shape ``(steps * batch,)``, of path steps ``start .. start + steps``.
-
-    Epochs are independent permutations derived from (seed, epoch), so the batch at a path step depends on nothing
-    else: every cell sees the same data in the same order, whatever was trained, pruned or rewound before.
-    """
-    first, last = start * batch, (start + steps) * batch
-    epochs = range(first // utterances, (last - 1) // utterances + 1)
-    stream = np.concatenate(
-        [np.random.default_rng(derive(seed, "data", epoch)).permutation(utterances) for epoch in epochs]
-    )
-    return stream[first - epochs[0] * utterances : last - epochs[0] * utterances]
-
-
-def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """Stack features as fp32 (batch, mels, frames) and pad labels with -100 to (batch, longest)."""
-    features = torch.from_numpy(np.stack([row["input_features"] for row in rows]).astype(np.float32))
-    labels = torch.nn.utils.rnn.pad_sequence(
-        [torch.tensor(row["labels"]) for row in rows], batch_first=True, padding_value=IGNORED_LABEL
-    )
-    return {"input_features": features, "labels": labels}
 
 
 KD_WEIGHT, TEMPERATURE = 0.8, 2.0
@@ -186,68 +138,6 @@ class FitCallback(TrainerCallback):
             self.progress(state.global_step, state.max_steps)
 
 
-BETAS = (0.9, 0.98)
-EPSILON = 1e-6
-"""AdamW as Whisper was trained with (Radford et al. 2022, arXiv 2212.04356, table 17)."""
-
-
-def make_optimizer(
-    model: Any, recipe: Training, state: dict[str, dict[str, torch.Tensor]] | None, penalised: Set[str] = frozenset()
-) -> torch.optim.AdamW:
-    """Return AdamW over the trainable parameters, its moments restored from ``state`` (by parameter name).
-
-    ``penalised`` names what a penalty shrinks already: no weight decay there.
-    """
-    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    decayed = [parameter for name, parameter in named if name not in penalised]
-    spared = [parameter for name, parameter in named if name in penalised]
-    groups: list[dict[str, Any]] = [{"params": decayed}]
-    if spared:
-        groups.append({"params": spared, "weight_decay": 0.0})
-    optimizer = torch.optim.AdamW(
-        groups,
-        lr=recipe.learning_rate,
-        betas=BETAS,
-        eps=EPSILON,
-        weight_decay=recipe.weight_decay,
-    )
-    for name, parameter in named if state else []:
-        moments = (state or {}).get(name)
-        if moments is not None:
-            optimizer.state[parameter] = {key: value.clone() for key, value in moments.items()}
-    return optimizer
-
-
-def adam_metric(adam: torch.optim.AdamW, parameter: torch.nn.Parameter) -> torch.Tensor:
-    """Return what Adam's last step divided by: ``sqrt(v / (1 - beta2 ** t)) + eps``, of the parameter's shape, fp32."""
-    state = adam.state[parameter]
-    corrected = state["exp_avg_sq"].float() / (1 - BETAS[1] ** float(state["step"]))
-    return corrected.sqrt_().add_(EPSILON)
-
-
-def optimizer_state(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, torch.Tensor]]:
-    """Return the optimiser's moments by parameter name, on the CPU."""
-    return {
-        name: {key: value.detach().cpu().clone() for key, value in optimizer.state[parameter].items()}
-        for name, parameter in model.named_parameters()
-        if parameter in optimizer.state
-    }
-
-
-def rate(step: int, recipe: Training, steps: int) -> float:
-    """Return the share of the peak rate at one step (0 ...) of a Fit of so many steps; never zero.
-
-    transformers' own schedules begin at zero, so each Fit would lose a step: IMP, which has many Fits, the most of all.
-    """
-    warm = round(recipe.warmup * steps)
-    if step < warm:
-        return (step + 1) / (warm + 1)
-    if step >= steps:  # asked for after the last step, and never used
-        return 0.0
-    done = (step - warm) / (steps - warm)
-    return 1 - done if recipe.decay == "linear" else (1 + math.cos(math.pi * done)) / 2
-
-
 def _arguments(recipe: Training, steps: int, seed: int, folder: str) -> Seq2SeqTrainingArguments:
     on_gpu = torch.cuda.is_available()
     return Seq2SeqTrainingArguments(
@@ -277,6 +167,15 @@ def _proximal_step(trainer: FitTrainer, adam: torch.optim.AdamW, penalty: Penalt
         return
     lr = float(adam.param_groups[0]["lr"])
     penalty.prox_(view, OptimizerStep(lr, lambda matrix: adam_metric(adam, view.parameter(matrix))))
+
+
+def _check_finite(model: Any, loss: float, penalty: Penalty | None, steps: int) -> None:
+    if not np.isfinite(loss):
+        besides = f" (with {type(penalty).__name__} in it)" if penalty is not None and not penalty.proximal else ""
+        raise FloatingPointError(f"training loss{besides} became {loss} within {steps} steps")
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise FloatingPointError(f"{name} is not finite after {steps} steps of training")
 
 
 def fit(
@@ -331,12 +230,7 @@ def fit(
         finally:
             if masker is not None:
                 masker.detach()
-    if not np.isfinite(outcome.training_loss):
-        besides = f" (with {type(penalty).__name__} in it)" if penalty is not None and not penalty.proximal else ""
-        raise FloatingPointError(f"training loss{besides} became {outcome.training_loss} within {steps} steps")
-    for name, parameter in model.named_parameters():
-        if not torch.isfinite(parameter).all():
-            raise FloatingPointError(f"{name} is not finite after {steps} steps of training")
+    _check_finite(model, outcome.training_loss, penalty, steps)
     labels = [len(material.labels[int(index)]) for index in order]
     return Trained(
         optimizer=optimizer_state(model, adam),

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from benchmark.api import OptimizerStep
-from benchmark.harness.training import adam_metric, make_optimizer
+from benchmark.harness.optimizer import adam_metric, make_optimizer
 from benchmark.measure.memory import reset_peak, resident
 from benchmark.measure.profile import interleaved, paired_ratio
 from benchmark.pruning.penalties import GroupKind, Solver, SparseGroupLasso

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import multiprocessing
 
-from benchmark.harness.training import Tokenised, fit, stream_order
+from benchmark.harness.batches import Tokenised, stream_order
+from benchmark.harness.training import fit
 from benchmark.pruning.penalties import Solver, SparseGroupLasso
 from benchmark.specs import Training
 from benchmark.whisper.masking import Masker

@@ -16,8 +16,10 @@ import torch
 import benchmark
 from benchmark.api import Budget, Fit, Method, Penalty, Prune, Rule, Step
 from benchmark.errors import SpecError
+from benchmark.harness.batches import Tokenised, stream_order
+from benchmark.harness.optimizer import rate
 from benchmark.harness.state import NodeLost, State, Workshop
-from benchmark.harness.training import Tokenised, fit, rate, stream_order
+from benchmark.harness.training import fit
 from benchmark.harness.tree import checked_program, grow
 from benchmark.registry import REGISTRY
 from benchmark.specs import Leaderboard, Training

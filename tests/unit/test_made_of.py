@@ -9,7 +9,7 @@ import pytest
 import benchmark
 from benchmark.api import Budget, Calibrate, Quantise
 from benchmark.errors import SpecError
-from benchmark.harness.training import make_optimizer
+from benchmark.harness.optimizer import make_optimizer
 from benchmark.harness.tree import grow
 from benchmark.pruning.penalties import SparseGroupLasso
 from benchmark.registry import REGISTRY

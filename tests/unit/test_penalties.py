@@ -10,7 +10,9 @@ import torch
 from scipy.optimize import minimize
 
 from benchmark.api import OptimizerStep
-from benchmark.harness.training import Tokenised, adam_metric, fit, make_optimizer, stream_order
+from benchmark.harness.batches import Tokenised, stream_order
+from benchmark.harness.optimizer import adam_metric, make_optimizer
+from benchmark.harness.training import fit
 from benchmark.pruning.penalties import GroupKind, SparseGroupLasso, families
 from benchmark.specs import Training
 from benchmark.whisper.plan import Plan

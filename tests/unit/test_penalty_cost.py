@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from benchmark.api import OptimizerStep, Penalty
-from benchmark.harness.training import Tokenised, fit, stream_order
+from benchmark.harness.batches import Tokenised, stream_order
+from benchmark.harness.training import fit
 from benchmark.pruning.penalties import GroupKind, SparseGroupLasso, families
 from benchmark.specs import Training
 from benchmark.whisper.plan import Plan

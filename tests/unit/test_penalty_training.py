@@ -14,9 +14,10 @@ from transformers import Seq2SeqTrainer
 from benchmark.api import OptimizerStep
 from benchmark.errors import SpecError
 from benchmark.harness import training
+from benchmark.harness.batches import Tokenised, stream_order
 from benchmark.harness.bench import device
 from benchmark.harness.state import Moments
-from benchmark.harness.training import Tokenised, fit, stream_order
+from benchmark.harness.training import fit
 from benchmark.pruning.penalties import Solver, SparseGroupLasso
 from benchmark.specs import Training
 from benchmark.whisper.plan import Plan

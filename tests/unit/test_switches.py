@@ -13,10 +13,11 @@ import torch
 
 from benchmark.api import Budget, Fit, Prune, Refill, Step
 from benchmark.errors import SpecError
+from benchmark.harness.batches import IGNORED_LABEL, stream_order
 from benchmark.harness.bench import Bench, device
 from benchmark.harness.execute import train_node
 from benchmark.harness.state import Workshop
-from benchmark.harness.training import IGNORED_LABEL, distillation, fit, stream_order
+from benchmark.harness.training import distillation, fit
 from benchmark.harness.tree import grow
 from benchmark.pruning.propagation import compacted, refilled
 from benchmark.registry import REGISTRY

@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from benchmark.api import Budget, Fit, Model, Penalty, Prune, Rewind, Rule
+from benchmark.harness.batches import Tokenised, stream_order
 from benchmark.harness.bench import Bench, device
 from benchmark.harness.execute import _apply, train_node
 from benchmark.harness.state import Moments, Workshop
-from benchmark.harness.training import Tokenised, fit, stream_order
+from benchmark.harness.training import fit
 from benchmark.harness.tree import CellPath, Node, Tree, grow
 from benchmark.pruning.applying import prune_
 from benchmark.pruning.weights import MagnitudeWeights

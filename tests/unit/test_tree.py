@@ -10,7 +10,7 @@ import pytest
 
 from benchmark.api import Budget, Fit, Method, Rewind, Step
 from benchmark.errors import SpecError
-from benchmark.harness.training import stream_order
+from benchmark.harness.batches import stream_order
 from benchmark.harness.tree import checked_program, grow
 from benchmark.spec_files import load_spec
 from benchmark.specs import Leaderboard, digest
