@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CEILING = 100.0
 """Per cent; worse points sit on this line with an arrow and their number: how bad a broken model is says little."""
+_WIDTH = 15.0
+"""Inches."""
 _INK, _FAINT, _FRONT = "#222222", "#8a8a8a", "#dcd3b8"
 _MARKERS = "osD^vPXhp*"
 
@@ -80,7 +82,8 @@ def draw(frame: pd.DataFrame) -> Figure:
     rows = [_points(board, frame) for board in boards]
     looks = _looks(rows)
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(15, 5.2 * len(boards) + 0.8), layout="constrained")
+        lines = -(-(len(looks) + 2) // _legend_columns(list(looks)))  # constrained layout takes them from the panels
+        figure = Figure(figsize=(_WIDTH, 5.2 * len(boards) + 0.5 + 0.25 * lines), layout="constrained")
         FigureCanvasAgg(figure)
         parts = figure.subfigures(len(boards), 1, squeeze=False, hspace=0.06)[:, 0]
         for part, board, points in zip(parts, boards, rows, strict=True):
@@ -252,6 +255,12 @@ def _scale(ax: Axes, points: pd.DataFrame) -> None:
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
+def _legend_columns(labels: Sequence[str]) -> int:
+    """Return how many columns of the longest label the figure is wide enough for."""
+    room = 11.5 * _WIDTH  # characters of the legend's size, about
+    return max(1, min(len(labels), 12, int(room / (max(map(len, labels)) + 8))))
+
+
 def _legend(figure: Figure, looks: dict[str, dict[str, Any]], *, alone: bool) -> None:
     from matplotlib.lines import Line2D
 
@@ -271,6 +280,6 @@ def _legend(figure: Figure, looks: dict[str, dict[str, Any]], *, alone: bool) ->
     figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=min(len(handles), 10 if len(handles) <= 12 else 6),
+        ncols=_legend_columns([str(handle.get_label()) for handle in handles]),
         frameon=False,
     )
