@@ -57,7 +57,7 @@ def keep_best(view: View, scores: list[torch.Tensor], budget: Budget, scope: Wei
     def plan_at(aim: float) -> Plan:
         share = keep if aim == keep * prunable else aim / prunable
         shares = erdos_renyi([m.shape for m in matrices], share) if scope == "erdos_renyi" else [share] * len(pools)
-        bits = torch.cat([_top(pool, round(part * pool.numel())) for pool, part in zip(pools, shares, strict=True)])
+        bits = torch.cat([top(pool, round(part * pool.numel())) for pool, part in zip(pools, shares, strict=True)])
         parts = bits.split([matrix.size for matrix in matrices])
         return Plan(masks={m.name: part.reshape(m.shape) for m, part in zip(matrices, parts, strict=True)})
 
@@ -88,7 +88,7 @@ def erdos_renyi(shapes: list[tuple[int, int]], keep: float) -> list[float]:
         full |= over
 
 
-def _top(scores: torch.Tensor, count: int) -> torch.Tensor:
+def top(scores: torch.Tensor, count: int) -> torch.Tensor:
     """Return a bool tensor that marks the ``count`` highest scores above minus infinity; selection, no full sort."""
     import torch
 

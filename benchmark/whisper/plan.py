@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmark.errors import SpecError, StoreError
-from benchmark.whisper.structure import Matrix, Structure
+from benchmark.whisper.structure import Group, Matrix, Structure
 
 FORMAT = 2
 """2 added columns, ranks and quantisation; a plan without them is written as 1, which every version reads."""
@@ -107,6 +107,13 @@ class Plan:
         """Whether the matrix lies in a layer that is kept."""
         layers = self.kept.get(matrix.layers)
         return layers is None or bool((layers == matrix.layer).any())
+
+    def members(self, group: Group) -> Tensor:
+        """Return which members of a group are kept: bool, shape ``(group.count,)``; none in a removed layer."""
+        layers = self.kept.get(f"model.{group.stack}.layers")
+        if group.kind in ("head", "ffn_neuron") and layers is not None and not bool((layers == group.layer).any()):
+            return torch.zeros(group.count, dtype=torch.bool)
+        return _members(group.count, self.kept.get(group.key))
 
     def mask(self, matrix: Matrix) -> Tensor:
         """Return a fresh bool mask of the matrix's dense shape, True where no way of pruning removes a weight."""
@@ -303,10 +310,14 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 def _alive(matrix: Matrix, kept: Tensor) -> Tensor:
     """Return which rows (axis 0) or columns (axis 1) belong to ``kept``: a bool that broadcasts over the matrix."""
-    members = torch.zeros(matrix.shape[matrix.axis] // matrix.width, dtype=torch.bool)
-    members[kept] = True
-    entries = members.repeat_interleave(matrix.width)
+    entries = _members(matrix.shape[matrix.axis] // matrix.width, kept).repeat_interleave(matrix.width)
     return entries[:, None] if matrix.axis == 0 else entries[None, :]
+
+
+def _members(count: int, kept: Tensor | None) -> Tensor:
+    if kept is None:
+        return torch.ones(count, dtype=torch.bool)
+    return torch.zeros(count, dtype=torch.bool).index_fill_(0, kept, value=True)
 
 
 def _outside_removed_layers(layers: Mapping[str, Tensor]) -> Callable[[str], bool]:
