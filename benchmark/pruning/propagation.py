@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from benchmark.whisper.view import View
 
 COMPACT_FROM = 0.2
-"""Share of dead columns from which gathering the live ones was faster than multiplying zeros, at every real size tried
-(docs/real-size.md)."""
+"""Share of dead columns from which gathering the live ones was at least as fast as multiplying zeros, at every size
+from 512 to 1024 wide (docs/real-size.md); a single token through the smallest of them breaks even a little later."""
 COMPACT_SMALL_FROM = 0.5
-"""The same for a matrix below ``SMALL`` weights that is applied token by token: there the gather itself costs."""
+"""The same for a matrix below ``SMALL`` weights that is applied token by token, sixteen windows at once: there the
+gather itself costs. For a single window the smallest matrices (128 wide) never gain, and lose up to a third."""
 SMALL = 2**18
 
 
@@ -66,7 +67,7 @@ def constants(view: View, plan: Plan) -> dict[str, torch.Tensor]:
         source, reader = (parts["fc1"], parts["fc2"]) if group.kind == "ffn_neuron" else (parts["v"], parts["out"])
         if source.name not in plan.masks or not plan.has(source):
             continue
-        dead = ~plan.mask(source).any(dim=1) & _members(plan, group).repeat_interleave(group.width)
+        dead = ~plan.mask(source).any(dim=1) & plan.members(group).repeat_interleave(group.width)
         bias, into = view.bias(source), view.bias(reader)
         if not bool(dead.any()) or bias is None or into is None:
             continue
@@ -118,21 +119,11 @@ def compact_from(matrix: Matrix, plan: Plan) -> float:
     return COMPACT_SMALL_FROM if token_by_token and rows * columns < SMALL else COMPACT_FROM
 
 
-def _members(plan: Plan, group: Group) -> torch.Tensor:
-    import torch
-
-    alive = torch.ones(group.count, dtype=torch.bool)
-    if group.key in plan.kept:
-        alive[:] = False
-        alive[plan.kept[group.key]] = True
-    return alive
-
-
 def _ffn(plan: Plan, group: Group, parts: dict[str, Matrix]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Return the neurons that are left; where that is none, masks that silence the one that stays."""
     masks = {kind: plan.mask(matrix) for kind, matrix in parts.items()}
-    live = masks["fc1"].any(dim=1) & masks["fc2"].any(dim=0) & _members(plan, group)
-    kept = _at_least_one(live, _members(plan, group))
+    live = masks["fc1"].any(dim=1) & masks["fc2"].any(dim=0) & plan.members(group)
+    kept = _at_least_one(live, plan.members(group))
     if bool(live.any()):
         return kept, {}
     # Its constant is folded like all others': were it read still, it would count twice.
@@ -155,7 +146,7 @@ def _attention(
         changed[parts[kind].name] = masks[kind] & live[:, None]
     changed[parts["out"].name] = masks["out"] & mixed[None, :]
     heads = mixed.reshape(group.count, group.width).any(dim=1)
-    return _at_least_one(heads & _members(plan, group), _members(plan, group)), changed
+    return _at_least_one(heads & plan.members(group), plan.members(group)), changed
 
 
 def _at_least_one(alive: torch.Tensor, before: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,8 @@ SIZES = {
     for kind, rows, columns in (("q, k, v, out", 1, 1), ("fc1", 4, 1), ("fc2", 1, 4))
 }
 """Rows and columns of the matrices of one width of the model."""
-POSITIONS = {"1 token": 1, "1500 positions": 1500, "8 x 1500": 12_000}
+POSITIONS = {"1 token": 1, "16 tokens": 16, "1500 positions": 1500, "8 x 1500": 12_000}
+"""Rows of the input: a decoder's step for one window and for sixteen, an encoder's for one and for eight."""
 SHARES = tuple(tenths / 10 for tenths in range(1, 10))
 WORK = 1e8
 """Multiply-adds that a timing has at least: one token through a small matrix is too short for a clock."""
@@ -73,5 +74,10 @@ def pays_from(speed: dict[str, float]) -> str:
 
 def threshold(row: dict[str, Any]) -> float:
     """Return the share from which the harness gathers where a matrix of that size is read so."""
+    return COMPACT_SMALL_FROM if "token" in row["read"] and is_small(row) else COMPACT_FROM
+
+
+def is_small(row: dict[str, Any]) -> bool:
+    """Return whether the harness takes the matrix for a small one."""
     outputs, inputs = (int(number) for number in row["out x in"].split(" x "))
-    return COMPACT_SMALL_FROM if row["read"] == "1 token" and outputs * inputs < SMALL else COMPACT_FROM
+    return outputs * inputs < SMALL
