@@ -23,7 +23,7 @@ from benchmark.errors import SpecError
 from benchmark.pruning.adaptive_scores import Scores
 from benchmark.pruning.aiming import aimed
 from benchmark.pruning.columns import fit_columns
-from benchmark.pruning.groups import fit_members, keep_members, keep_top, smallest_group
+from benchmark.pruning.groups import fit_members, fixed_weights, keep_members, keep_top, smallest_group
 from benchmark.pruning.penalties import GroupKind
 from benchmark.pruning.propagation import compacted, propagated
 
@@ -145,7 +145,7 @@ class WeightAdaptive(Rule):
             return self._count(scores, plan)
 
         if self.groups in ("structural", "head", "ffn_neuron"):  # stored by the member, counted by what is not zero
-            least = sum(group.weights for group in structure.groups)
+            least = scores.least
             return self._aimed_members(scores, survivors, count, target, least, close=0)
         ranked, sizes = scores.members(survivors), scores.sizes(survivors)
 
@@ -179,7 +179,7 @@ class WeightAdaptive(Rule):
         if self.groups == "column":
             return self._stored_columns(scores, survivors, keep * scores.view.structure.prunable)
         structure, target = scores.view.structure, keep * scores.view.structure.prunable
-        least = min(target, sum(group.weights for group in structure.groups))  # below: refused
+        least = min(target, scores.least)  # below: refused
 
         def stored(plan: Plan) -> int:
             return self._whole(scores, plan).stored(structure)
@@ -194,7 +194,7 @@ class WeightAdaptive(Rule):
             kept = fit_members(structure, ranked, keep)
         else:
             groups = [structure.group(key) for key in scores.keys]
-            rest = structure.prunable - sum(group.weights * group.count for group in groups)
+            rest = fixed_weights(scores.view.plan, [g for g in structure.groups if g.key not in ranked])
             kept = keep_members(groups, [ranked[key] for key in scores.keys], keep * structure.prunable - rest)
         return [_bits(kept[key], len(ranked[key])) for key in scores.keys]
 
@@ -206,8 +206,8 @@ class WeightAdaptive(Rule):
             whole = scores.view.plan.then(scores.plan(survivors, alive))
             return compacted(structure, propagated(scores.view, whole))
 
-        plan = fit_columns(structure, scores.members(survivors), plan_of, target)
-        alive = [plan.mask(matrix).any(dim=0) for matrix in structure.matrices]
+        plan = fit_columns(structure, scores.matrices, scores.members(survivors), plan_of, target)
+        alive = [plan.mask(matrix).any(dim=0) for matrix in scores.matrices]
         return scores.plan(survivors, alive).then(scores.wholes(alive, plan))
 
 

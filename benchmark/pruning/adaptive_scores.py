@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from benchmark.pruning.groups import alive_members
 from benchmark.pruning.penalties import Family, families
 
 if TYPE_CHECKING:
@@ -20,11 +19,20 @@ MAD_OF_A_GAUSSIAN = 0.6744897501960817
 
 
 class Scores:
-    """The scores of one view under one rule; lists are in the order of the structure's matrices, or of ``families``."""
+    """The scores of one view under one rule; lists are in the order of the structure's matrices, or of ``families``.
+
+    Families of removed layers are left out.
+    """
 
     def __init__(self, view: View, rule: WeightAdaptive) -> None:
         self.view, self.rule = view, rule
-        self.families: list[Family] = [f for f in families(view.structure, rule.groups) if f.grouped]
+        self.families: list[Family] = [
+            family
+            for family in families(view.structure, rule.groups)
+            if family.grouped and view.plan.has(family.parts[0].matrix)
+        ]
+        self.matrices = [matrix for matrix in view.structure.matrices if view.plan.has(matrix)]
+        self.least = sum(g.weights for g in view.structure.groups if bool(view.plan.members(g).any()))
         self.keys = [family.parts[0].matrix.group for family in self.families]
         self._whole = rule.groups in ("structural", "head", "ffn_neuron")
         self._place = {matrix.name: index for index, matrix in enumerate(view.structure.matrices)}
@@ -129,7 +137,7 @@ class Scores:
         return self._alive_in(family.parts[0].matrix.group)
 
     def _alive_in(self, key: str) -> torch.Tensor:
-        return alive_members(self.view.plan, self.view.structure.group(key))
+        return self.view.plan.members(self.view.structure.group(key))
 
     def _relative(self, terms: list[tuple[list[torch.Tensor], float]], alive: list[torch.Tensor]) -> list[torch.Tensor]:
         """Return the smallest of the terms, each in limits of its peers' mean."""
@@ -173,13 +181,14 @@ class Scores:
     def wholes(self, alive: list[torch.Tensor], carried_out: Plan) -> Plan:
         """Return what columns make removable as wholes: compact matrices, neurons and heads that nothing reads.
 
-        ``alive`` holds a bool tensor a matrix; ``carried_out`` is the plan in which compact matrices were chosen.
+        ``alive`` holds a bool tensor for each of ``matrices``; ``carried_out`` is the plan in which compact matrices
+        were chosen.
         """
         from benchmark.whisper.plan import Plan
 
         columns = {n: live for n, live in carried_out.columns.items() if n not in self.view.plan.columns}
         kept = {}
-        for matrix, bits in zip(self.view.structure.matrices, alive, strict=True):
+        for matrix, bits in zip(self.matrices, alive, strict=True):
             if matrix.axis == 1:
                 read = bits.reshape(-1, matrix.width).any(dim=1)
                 before = self._alive_in(matrix.group)

@@ -12,26 +12,29 @@ if TYPE_CHECKING:
     import torch
 
     from benchmark.whisper.plan import Plan
-    from benchmark.whisper.structure import Structure
+    from benchmark.whisper.structure import Matrix, Structure
 
 PlanOf = Callable[[list["torch.Tensor"]], "Plan"]
 """Alive columns, a bool tensor a matrix, to the whole plan that carries them out."""
 
 
-def fit_columns(structure: Structure, scores: Sequence[torch.Tensor], plan_of: PlanOf, target: float) -> Plan:
+def fit_columns(
+    structure: Structure, matrices: Sequence[Matrix], scores: Sequence[torch.Tensor], plan_of: PlanOf, target: float
+) -> Plan:
     """Remove input columns from the lowest score up until ``target`` weights are stored.
 
     A matrix turns compact only from some share of dead columns on, which is a jump in what is stored. So this is done
     twice: once over all matrices, to see which ones turn compact; then over those (and fc2, whose columns are neurons)
     alone, each with at least the share of dead columns that it needs, so that the rest is met column by column.
-    Every matrix keeps its best column. ``scores`` has one number a column, a tensor a matrix; minus infinity: dead.
+    Every matrix keeps its best column. ``scores`` has one number a column, a tensor for each of ``matrices``; minus
+    infinity: dead.
     """
     import torch
 
     protected = [_best_last(score) for score in scores]
     rough, _ = _search(structure, protected, plan_of, target, 0)
     ready, forced = [], 0
-    for matrix, score in zip(structure.matrices, protected, strict=True):
+    for matrix, score in zip(matrices, protected, strict=True):
         if matrix.name in rough.columns:
             least = math.ceil(compact_from(matrix, rough) * matrix.shape[1])
             lowest = score.argsort(stable=True)[:least]

@@ -33,8 +33,8 @@ Kinds = Annotated[tuple[GroupKind, ...], AfterValidator(_each_once)]
 """Kinds of groups that may go, each once, the larger first."""
 
 
-def per_member(view: View, group: Group, reduce: Literal["abs", "square", "alive"]) -> torch.Tensor:
-    """Return one number per head or neuron, shape ``(group.count,)``: ``abs``, ``square`` or ``alive`` summed.
+def per_member(view: View, group: Group, reduce: Literal["abs", "square"]) -> torch.Tensor:
+    """Return one number per head or neuron, shape ``(group.count,)``: ``abs`` or ``square`` summed.
 
     The sum runs over all weights of the member in all its matrices (head: rows of q, k, v and columns of out;
     neuron: row of fc1 and column of fc2). Biases are left out, as in Torch-Pruning with ``bias=False``.
@@ -44,7 +44,7 @@ def per_member(view: View, group: Group, reduce: Literal["abs", "square", "alive
     total = torch.zeros(group.count, dtype=torch.float64)
     for matrix in view.structure.matrices_of(group.key):
         weight = view.weight(matrix).cpu() * view.mask(matrix).cpu()
-        value = weight.abs() if reduce == "abs" else weight.square() if reduce == "square" else weight != 0
+        value = weight.abs() if reduce == "abs" else weight.square()
         along = value.sum(dim=1 - matrix.axis, dtype=torch.float64)
         total += along.reshape(group.count, matrix.width).sum(dim=1)
     return total
@@ -53,17 +53,6 @@ def per_member(view: View, group: Group, reduce: Literal["abs", "square", "alive
 def smallest_group(structure: Structure, kinds: tuple[GroupKind, ...]) -> int:
     """Return the weights of the smallest removable member among the given kinds."""
     return min(group.weights for group in structure.groups if group.kind in kinds)
-
-
-def alive_members(plan: Plan, group: Group) -> torch.Tensor:
-    """Return a bool tensor of shape ``(group.count,)``: which members the plan so far keeps."""
-    import torch
-
-    alive = torch.ones(group.count, dtype=torch.bool)
-    if group.key in plan.kept:
-        alive[:] = False
-        alive[plan.kept[group.key]] = True
-    return alive
 
 
 def keep_top(scores: Sequence[torch.Tensor], sizes: Sequence[torch.Tensor], target: float) -> list[torch.Tensor]:
@@ -93,14 +82,16 @@ def fit_members(structure: Structure, scores: dict[str, torch.Tensor], keep: flo
 
     Heads and neurons stand in one ranking, which says how many heads stay; neurons fill the rest, so that the budget
     is missed by at most half a neuron. Where neurons cannot (all of them stay, or only one a layer), as many heads
-    more or fewer stay as it takes. ``scores`` holds shape ``(group.count,)`` by group; minus infinity: gone already.
+    more or fewer stay as it takes. ``scores`` holds shape ``(group.count,)`` by group, for all groups of
+    layers that are left; minus infinity: gone already.
 
     Raises:
         SpecError: the budget asks for less than one head and one neuron a layer.
     """
     import torch
 
-    heads, neurons = ([g for g in structure.groups if g.kind == kind] for kind in ("head", "ffn_neuron"))
+    present = [group for group in structure.groups if group.key in scores]
+    heads, neurons = ([g for g in present if g.kind == kind] for kind in ("head", "ffn_neuron"))
     floor, smallest = sum(g.weights for g in [*heads, *neurons]), min(g.weights for g in neurons)
     target = keep * structure.prunable
     if target < floor - smallest / 2:
@@ -117,6 +108,15 @@ def fit_members(structure: Structure, scores: dict[str, torch.Tensor], keep: flo
     kept = keep_members(heads, [scores[g.key] for g in heads], float(choices[near.argmin()]))
     room = target - sum(g.weights * len(kept[g.key]) for g in heads)
     return kept | keep_members(neurons, [scores[g.key] for g in neurons], room)
+
+
+def fixed_weights(plan: Plan, groups: Sequence[Group]) -> int:
+    """Return the weights of all members of some groups that the plan so far keeps."""
+    return sum(group.weights * int(plan.members(group).sum()) for group in groups)
+
+
+def _all_weights(groups: Sequence[Group], kinds: Sequence[str]) -> int:
+    return sum(group.weights * group.count for group in groups if group.kind in kinds)
 
 
 def _sizes(group: Group) -> torch.Tensor:
@@ -163,25 +163,25 @@ class GroupRule(Rule):
         """Rank, cut heads, fill up with neurons."""
         from benchmark.whisper.plan import Plan
 
-        keep, every = asked(self.budget, type(self).__name__), view.structure.groups
-        fixed = sum(group.weights * group.count for group in every if group.kind not in self.groups)
+        keep = asked(self.budget, type(self).__name__)
+        present = [group for group in view.structure.groups if bool(view.plan.members(group).any())]
+        fixed = fixed_weights(view.plan, [group for group in present if group.kind not in self.groups])
         # What may go keeps this fraction, so that the whole keeps ``keep``; it is the same number where all may go.
-        fraction = (keep * view.structure.prunable - fixed) / (view.structure.prunable - fixed)
+        fraction = (keep * view.structure.prunable - fixed) / _all_weights(present, self.groups)
         kept: dict[str, torch.Tensor] = {}
         pools: dict[tuple[str, int] | None, list[Group]] = {}
-        for group in every:
+        for group in present:
             pools.setdefault(None if self.scope == "global" else (group.stack, group.layer), []).append(group)
         for pool in pools.values():
             kept |= self._cut(view, pool, fraction)
         return Plan(kept=kept)
 
     def _cut(self, view: View, pool: list[Group], keep: float) -> dict[str, torch.Tensor]:
-        room = keep * sum(group.weights * group.count for group in pool if group.kind in self.groups)
+        room = keep * _all_weights(pool, self.groups)
         kept: dict[str, torch.Tensor] = {}
         for kind in self.groups:
             ours = [group for group in pool if group.kind == kind]
-            share = keep * sum(group.weights * group.count for group in ours)
-            target = room if kind == self.groups[-1] else share
+            target = room if kind == self.groups[-1] else keep * _all_weights(ours, (kind,))
             kept |= self._keep(view, ours, target)
             room -= sum(group.weights * len(kept[group.key]) for group in ours)
         return kept
@@ -206,7 +206,7 @@ class GroupRule(Rule):
     def _ranked(self, view: View, group: Group) -> torch.Tensor:
         import torch
 
-        return self.scores(view, group).where(alive_members(view.plan, group), torch.tensor(-math.inf).double())
+        return self.scores(view, group).where(view.plan.members(group), torch.tensor(-math.inf).double())
 
 
 class L1Groups(GroupRule):

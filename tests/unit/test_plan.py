@@ -171,3 +171,14 @@ def test_load_refuses_what_it_cannot_trust(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"plan of format 3.*update prunebench") as caught:
         Plan.load(path)
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_members_are_those_kept_and_none_in_a_removed_layer() -> None:
+    structure = Structure.of(tiny_whisper(layers=(2, 2)))
+    layers = structure.stacks[0]
+    plan = Plan({"model.encoder.layers.1.ffn": torch.tensor([3, 5]), layers.key: torch.tensor([1])})
+    assert plan.members(structure.group("model.encoder.layers.1.ffn")).nonzero().flatten().tolist() == [3, 5]
+    assert plan.members(structure.group("model.encoder.layers.1.self_attn")).all()
+    assert not plan.members(structure.group("model.encoder.layers.0.self_attn")).any()
+    assert plan.members(structure.group("model.decoder.layers.0.ffn")).all()
+    assert plan.members(layers).tolist() == [False, True]
