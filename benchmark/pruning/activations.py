@@ -21,6 +21,11 @@ class WandaWeights(Rule):
 
     ``||x||_2`` is the norm of the weight's input over the calibration set. ``compare`` widens the comparison from the
     weights of one output (a row, that paper's choice) to a matrix or to the whole model.
+
+    What stands for the norm is the root mean square of the input over its positions. Within a matrix, which sees the
+    same number of positions throughout, the order is that of the norm. With ``compare: global`` it is not, on purpose:
+    encoder positions (1500 a window) outnumber a transcript's tokens, and by the norm itself a matrix would stay
+    because it is applied more often.
     """
 
     compare: Literal["output", "layer", "global"] = "output"

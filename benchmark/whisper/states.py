@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import WhisperForConditionalGeneration
 
 from benchmark.errors import StoreError
-from benchmark.whisper.plan import write_tensors
+from benchmark.whisper.plan_files import write_tensors
 from benchmark.whisper.quantise import is_quantised, load_plain_state, plain_state
 
 STATE_FORMAT = 1

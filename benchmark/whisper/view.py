@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -85,13 +84,6 @@ class View:
         if matrix.name not in self._masks:
             self._masks[matrix.name] = self.plan.mask(matrix).to(self._parameters[matrix.name].device)
         return self._masks[matrix.name]
-
-    def after(self, masks: dict[str, Tensor]) -> View:
-        """Return a view of the same weights under the plan so far and ``masks`` (bool, by matrix name) on top."""
-        view = copy.copy(self)
-        view.plan = self.plan.then(Plan(masks=masks))
-        view._masks = {}
-        return view
 
     def generator(self, *keys: str | int) -> torch.Generator:
         """Return a CPU generator that depends on the seed and the keys alone, whatever was drawn before."""

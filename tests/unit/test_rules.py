@@ -92,7 +92,7 @@ def test_stored_budgets_are_met_within_half_a_neuron(view: View, rule: L1Groups,
 
 def test_a_second_pruning_never_brings_a_weight_back(view: View) -> None:
     first = MagnitudeWeights(budget=nominal(0.6)).decide(view)
-    again = View.after(view, dict(first.masks))
+    again = View(view._model, view.structure, first, seed=3)
     later = RandomWeights(budget=nominal(0.3)).decide(again)
     both = again.plan.then(later)
     for matrix in view.structure.matrices:
