@@ -17,9 +17,11 @@ from benchmark.api import Budget, Calibrate, Config, Fit, Method, MethodConfig, 
 from benchmark.errors import BudgetMissedError, SpecError
 from benchmark.pruning.applying import Pruned, prune_
 from benchmark.pruning.groups import GroupRule, L1Groups, per_member
+from benchmark.pruning.propagation import compacted
+from benchmark.pruning.weights import RandomColumns
 from benchmark.registry import REGISTRY
 from benchmark.whisper.plan import Plan
-from benchmark.whisper.structure import Group
+from benchmark.whisper.structure import Group, Structure
 from benchmark.whisper.surgery import shrink
 from benchmark.whisper.view import View
 
@@ -266,3 +268,22 @@ def test_a_card_that_says_too_little_or_too_much_at_once(tried, card: str | None
     tried(type("Carded", (Good,), {"__doc__": card}))
     with pytest.raises(AssertionError, match=said):
         contracts.check_card("tried")
+
+
+def test_a_compact_layer_that_misses_a_live_column(tried, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The harness saves compact layers, so that is what is compared with the masked model."""
+
+    class Columns(Good):
+        budgets = frozenset({"prunable_nominal"})
+        rule = RandomColumns
+
+    def careless(structure: Structure, plan: Plan) -> Plan:
+        good = compacted(structure, plan)
+        return Plan(good.kept, good.masks, {name: live[1:] for name, live in good.columns.items()})
+
+    tried(Columns)
+    budget = Budget(kind="prunable_nominal", keep=0.5)
+    contracts.check_pruning("tried", budget)
+    monkeypatch.setattr("benchmark.pruning.propagation.compacted", careless)
+    with pytest.raises(AssertionError, match="logits of the shrunk model"):
+        contracts.check_pruning("tried", budget)
