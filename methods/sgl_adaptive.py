@@ -49,7 +49,6 @@ class SglAdaptiveConfig(MethodConfig):
     )
     weight_pass: bool = Field(default=True, description="zero single weights first")
     group_pass: bool = Field(default=True, description="then zero whole groups")
-    propagate: bool = Field(default=True, description="count what dies with dead parts as gone")
 
     @model_validator(mode="after")
     def _ridge_has_no_groups(self) -> SglAdaptiveConfig:
@@ -82,7 +81,7 @@ BY_BUDGET: dict[str, Choice] = {
 peers that were tried (docs/sgl-adaptive.md). Without a budget, what saves about as much as the paper's abstract says.
 """
 
-_RULE = {"scale", "centre", "weight_pass", "group_pass", "propagate"}
+_RULE = {"scale", "centre", "weight_pass", "group_pass"}
 
 
 @REGISTRY.register("method", "sgl_adaptive")

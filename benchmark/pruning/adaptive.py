@@ -57,7 +57,10 @@ class WeightAdaptive(Rule):
     groups: GroupKind = Field(default="column", description="groups of the second pass")
     weight_pass: bool = True
     group_pass: bool = True
-    propagate: bool = Field(default=True, description="count what dies with dead parts as gone")
+    propagate: bool = Field(
+        default=True,
+        description="count what dies with dead parts as gone, as a Prune does; off to look at the passes alone",
+    )
 
     def smallest(self, structure: Structure) -> int:
         """Return the weights of the smallest thing the budgeted pass removes."""
