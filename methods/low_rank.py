@@ -15,7 +15,7 @@ from benchmark.registry import REGISTRY
 class LowRankConfig(MethodConfig):
     """How much of the outputs is kept, where, measured on how much speech."""
 
-    energy: float = Field(default=0.99, gt=0, le=1, description="share of the outputs' variance kept without a budget")
+    energy: float = Field(default=0.9995, gt=0, le=1, description="share of the outputs' variance kept without a budget")
     stacks: tuple[Literal["encoder", "decoder"], ...] = Field(
         default=("encoder", "decoder"), min_length=1, description="stacks whose layers are factorised"
     )
@@ -35,6 +35,7 @@ class LowRankMethod(Finisher):
     training that all rows get, and one forward pass of each of the `utterances`. Removes: directions of the outputs.
     """
 
+    version = "2"
     Config = LowRankConfig
     prunes = True
     budgets = frozenset({"none", "prunable_stored"})
