@@ -15,7 +15,9 @@ from benchmark.registry import REGISTRY
 class LowRankConfig(MethodConfig):
     """How much of the outputs is kept, where, measured on how much speech."""
 
-    energy: float = Field(default=0.9995, gt=0, le=1, description="share of the outputs' variance kept without a budget")
+    energy: float = Field(
+        default=0.9995, gt=0, le=1, description="share of the outputs' variance kept without a budget"
+    )
     stacks: tuple[Literal["encoder", "decoder"], ...] = Field(
         default=("encoder", "decoder"), min_length=1, description="stacks whose layers are factorised"
     )
