@@ -258,7 +258,7 @@ def _scale(ax: Axes, points: pd.DataFrame) -> None:
 def _legend_columns(labels: Sequence[str]) -> int:
     """Return how many columns of the longest label the figure is wide enough for."""
     room = 11.5 * _WIDTH  # characters of the legend's size, about
-    return max(1, min(len(labels), 12, int(room / (max(map(len, labels)) + 8))))
+    return max(1, min(len(labels), 12, int(room / (max(map(len, labels), default=0) + 8))))
 
 
 def _legend(figure: Figure, looks: dict[str, dict[str, Any]], *, alone: bool) -> None:
