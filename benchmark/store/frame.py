@@ -4,7 +4,8 @@
 |---|---|
 | cell, attempt, status, error, finished, seconds | whose row it is; `error` is empty for a result |
 | block, kind, keep, reached, denominator, tolerance | the budget; ranks exist inside one `block` |
-| model, revision, method, label, options, seed, corpus, corpus_version, language | asked; `label`: method[options] |
+| model, revision, method, method_version, options, seed, corpus, corpus_version, language | what was asked |
+| label | method[options]; with @version where records of several versions of a method lie side by side |
 | quantised | `int8` where the Linear layers are (such a row is a reference and is not ranked), else empty |
 | setting, recipe | short hashes: model, corpus and decoding; training (empty where nothing is trained) |
 | steps, utterances, tokens, train_seconds | what training really cost |
@@ -62,6 +63,7 @@ _FROM_RECORD: dict[str, tuple[str, str]] = {
     "model": ("spec.model.name", "str"),
     "revision": ("spec.model.revision", "str"),
     "method": ("spec.method.name", "str"),
+    "method_version": ("spec.method.version", "str"),
     "seed": ("spec.seed", "Int64"),
     "corpus": ("spec.corpus.name", "str"),
     "corpus_version": ("spec.corpus.version", "str"),
@@ -116,6 +118,8 @@ def frame(
     table = pd.DataFrame([_row(record) for record in chosen], columns=_columns(splits))
     table = table.astype({name: kind for name, (_, kind) in _FROM_RECORD.items() if kind != "str"})
     table = table.astype({f"{column(split)}_{what}": "Int64" for split in splits for what in ("utterances", "skipped")})
+    versions = table.groupby("method")["method_version"].transform("nunique")
+    table["label"] = table["label"].where(versions < 2, table["label"] + "@" + table["method_version"].fillna("?"))
     table["macs_first_token"] = table["macs_encoder"] + table["macs_cross_kv"] + table["macs_decoder_token"]
     found = [timing for folder in folders for timing in read_timings(folder)] if timings else []
     table, devices = _with_timings(table, found, device)

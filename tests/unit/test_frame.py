@@ -181,3 +181,12 @@ def test_names() -> None:
     assert label("imp", {"rounds": 3, "rewind": True}) == "imp[rewind=True,rounds=3]"
     assert label("imp", {}) == "imp"
     assert DEVICE
+
+
+def test_records_of_two_versions_of_a_method_are_told_apart(empty: Path) -> None:
+    commit(empty, ok_data(spec()), 0.05)
+    for version in ("1", "2"):
+        cell = spec("l1_group", "prunable_stored", 0.6)
+        cell["method"] = {**cell["method"], "version": version}
+        commit(empty, ok_data(cell, stored=0.6, nominal=0.6), 0.1)
+    assert sorted(frame(empty)["label"]) == ["dense", "l1_group@1", "l1_group@2"]
