@@ -118,7 +118,7 @@ def frame(
     table = pd.DataFrame([_row(record) for record in chosen], columns=_columns(splits))
     table = table.astype({name: kind for name, (_, kind) in _FROM_RECORD.items() if kind != "str"})
     table = table.astype({f"{column(split)}_{what}": "Int64" for split in splits for what in ("utterances", "skipped")})
-    versions = table.groupby("method")["method_version"].transform("nunique")
+    versions = table.groupby("label")["method_version"].transform("nunique")
     table["label"] = table["label"].where(versions < 2, table["label"] + "@" + table["method_version"].fillna("?"))
     table["macs_first_token"] = table["macs_encoder"] + table["macs_cross_kv"] + table["macs_decoder_token"]
     found = [timing for folder in folders for timing in read_timings(folder)] if timings else []
