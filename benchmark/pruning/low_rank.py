@@ -98,7 +98,7 @@ class LowRank(Rule):
         import torch
 
         gram = self._gram(view, matrix)[0]
-        # Single precision is twice as fast and knows shares down to some 1e-7 of the largest: enough for a rank of many.
+        # Single precision is twice as fast, and knows shares down to some 1e-7 of the largest.
         values = torch.linalg.eigvalsh(gram.float() if len(gram) > LARGE else gram).double().clamp_min(0).flip(0)
         return values / values.sum().clamp_min(1e-300)
 
