@@ -107,7 +107,8 @@ class LowRank(Rule):
         import torch
 
         gram, lift = self._gram(view, matrix)
-        leading = torch.linalg.eigh(gram).eigenvectors.flip(1)[:, :rank]
+        vectors = torch.linalg.eigh(gram.float() if len(gram) > LARGE else gram).eigenvectors.double()
+        leading = vectors.flip(1)[:, :rank]
         return leading if lift is None else torch.linalg.qr(lift @ leading).Q
 
     def _gram(self, view: View, matrix: Matrix) -> tuple[torch.Tensor, torch.Tensor | None]:
