@@ -11,6 +11,7 @@ import yaml
 
 from benchmark.errors import DataError, SpecError, StoreError
 from benchmark.registry import REGISTRY
+from benchmark.specs import MethodSpec
 
 if TYPE_CHECKING:
     from benchmark.harness.exporting import Source
@@ -32,7 +33,8 @@ def compress(
     Nothing is trained: fine-tune the result as you would any Whisper.
     """
     options = dict(map(_option, option or []))
-    REGISTRY.get("method", method, **options)
+    named = MethodSpec.named(method)
+    REGISTRY.get("method", named.name, **{**named.options, **options})
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise StoreError(f"{to}: exists and is not empty; give a new folder or remove it first")
 

@@ -6,8 +6,9 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from benchmark.api import Budget, Calibrate, Fit, Method, Prune, Quantise, Rule, Step
-from benchmark.errors import SpecError
+from benchmark.errors import BudgetMissedError, SpecError
 from benchmark.registry import REGISTRY
+from benchmark.specs import MethodSpec
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import Structure
 from benchmark.whisper.surgery import shrink
@@ -15,6 +16,10 @@ from benchmark.whisper.view import View
 
 if TYPE_CHECKING:
     from transformers import WhisperForConditionalGeneration
+
+    from benchmark.pruning.groups import GroupRule
+
+_CALLED = {"head": "head", "ffn_neuron": "neuron"}
 
 
 def compress(
@@ -37,10 +42,15 @@ def compress(
     structure = Structure.of(model)
     _check_finite(model)
     budget = Budget.parse({"kind": "prunable_stored", "keep": keep}, where="compress")
-    rule = _single_rule(REGISTRY.get("method", method, **config), method, budget)
+    named = MethodSpec.named(method)
+    rule = _single_rule(REGISTRY.get("method", named.name, **{**named.options, **config}), method, budget)
     rule = _of_what_may_go(rule, structure, keep)
     work = copy.deepcopy(model)
-    return shrink(work, prune_(rule, View(work, structure, Plan(), seed), work).plan)
+    try:
+        return shrink(work, prune_(rule, View(work, structure, Plan(), seed), work).plan)
+    except BudgetMissedError:
+        # ``work`` may be rewritten by now, so the same decision is made once more on what was given.
+        raise _missed(rule, View(model, structure, Plan(), seed), keep) from None
 
 
 def _of_what_may_go(rule: Rule, structure: Structure, keep: float) -> Rule:
@@ -53,9 +63,38 @@ def _of_what_may_go(rule: Rule, structure: Structure, keep: float) -> Rule:
         return rule.model_copy(update={"rule": inner, "budget": inner.budget})
     if not isinstance(rule, GroupRule):
         return rule
-    free = sum(group.weights * group.count for group in structure.groups if group.kind in rule.groups)
-    budget = rule.budget.model_copy(update={"keep": 1 - (1 - keep) * free / structure.prunable})
+    budget = rule.budget.model_copy(update={"keep": 1 - (1 - keep) * _free(rule, structure) / structure.prunable})
     return rule.model_copy(update={"budget": budget})
+
+
+def _free(rule: GroupRule, structure: Structure) -> int:
+    """Return the weights of the groups that may go."""
+    return sum(group.weights * group.count for group in structure.groups if group.kind in rule.groups)
+
+
+def _missed(rule: Rule, view: View, keep: float) -> BudgetMissedError:
+    """Return the error in the terms of what was asked: ``keep`` of the weights that may go, not of all of them."""
+    from benchmark.pruning.budgets import reached
+    from benchmark.pruning.groups import GroupRule
+    from benchmark.pruning.propagation import propagated
+    from benchmark.pruning.redraw import Redraw
+
+    structure = view.structure
+    got = reached(propagated(view, view.plan.then(rule.decide(view))), structure, "prunable_stored")
+    inner, why, ways = rule.rule if isinstance(rule, Redraw) else rule, "", ["give another keep"]
+    if isinstance(inner, GroupRule):
+        free = _free(inner, structure)
+        got = 1 - (1 - got) * structure.prunable / free
+        least = sum(group.weights for group in structure.groups if group.kind in inner.groups) / free
+        if keep < least:
+            said = " and ".join(f"one {_CALLED[kind]}" for kind in inner.groups)
+            why = f"; {said} a layer, which always stay, are {least:.4f} of them"
+        elif inner.scope == "layer":
+            ways.append("scope=global")
+    return BudgetMissedError(
+        f"keep = {keep:g} of the weights that may go is missed: {got:.4f} is what is reached near it{why}; "
+        f"{', or '.join(ways)}"
+    )
 
 
 def last_ones(model: WhisperForConditionalGeneration) -> list[str]:
@@ -63,8 +102,7 @@ def last_ones(model: WhisperForConditionalGeneration) -> list[str]:
 
     No rule takes it, whatever its budget: a layer without a head or neuron would not be a Whisper's layer.
     """
-    kinds = {"head": "head", "ffn_neuron": "neuron"}
-    return [f"{kinds[group.kind]} of {group.key}" for group in Structure.of(model).groups if group.count == 1]
+    return [f"{_CALLED[group.kind]} of {group.key}" for group in Structure.of(model).groups if group.count == 1]
 
 
 def _check_finite(model: WhisperForConditionalGeneration) -> None:
@@ -78,19 +116,28 @@ def _check_finite(model: WhisperForConditionalGeneration) -> None:
 def _single_rule(method: Method, name: str, budget: Budget) -> Rule:
     """Return the rule of the only Prune in the method's program."""
     if budget.kind not in method.budgets:
-        held = ", ".join(sorted(method.budgets))
-        raise SpecError(
-            f"method {name!r} stores nothing less by itself (budgets: {held}); compress needs {budget.kind!r}"
-        )
+        raise SpecError(f"method {name!r} {_not_held(method)}; use `prunebench run` for it")
     # Two steps are the fewest a program can be written for; none of them is trained here.
     steps = list(method.steps(budget, total_steps=2))
-    for step in steps:
-        if reason := _beyond(step):
-            raise SpecError(f"method {name!r} {reason}; use `prunebench run` for it")
+    if reason := next(filter(None, map(_beyond, steps)), None):
+        raise SpecError(f"method {name!r} {reason}; use `prunebench run` for it")
     rules = [step.rule for step in steps if isinstance(step, Prune)]
     if len(rules) != 1:
         raise SpecError(f"method {name!r} prunes {len(rules)} times; compress takes methods that prune exactly once")
     return rules[0]
+
+
+def _not_held(method: Method) -> str:
+    """Return why a method cannot be held to a fraction of what is stored."""
+    if "prunable_nominal" in method.budgets:
+        return "only sets weights to zero, and a zero is stored like any other number"
+    if "none" in method.budgets:
+        steps = list(method.steps(Budget(), total_steps=2))
+        if not any(isinstance(step, Prune | Quantise) for step in steps):
+            return "removes nothing: it is there to be compared with"
+        if reason := next(filter(None, map(_beyond, steps)), None):
+            return reason
+    return f"cannot be held to a fraction of what is stored (budgets: {', '.join(sorted(method.budgets))})"
 
 
 def _beyond(step: Step) -> str | None:
@@ -102,7 +149,9 @@ def _beyond(step: Step) -> str | None:
             return "trains with a penalty before it prunes"
         return None if step.loss == "ce" else f"trains with loss = {step.loss}, and compress trains nothing"
     if isinstance(step, Calibrate):
-        return "needs a Calibrate step, and compress has no data"
+        if "tokens" in step.statistics:
+            return "needs training transcripts, and compress has no data"
+        return "measures on training speech (a Calibrate step), and compress has no data"
     if isinstance(step, Quantise):
-        return f"ends in {step.kind} layers, which no model folder holds"
+        return f"ends in {step.kind} layers, which have no form in a model folder"
     return f"needs a {type(step).__name__} step, and compress trains nothing"

@@ -61,14 +61,15 @@ def neurons(model: WhisperForConditionalGeneration) -> list[int]:
 # --- methods ------------------------------------------------------------------------------------------------------
 
 REFUSED = {
-    "compose": "ends in int8 layers, which no model folder holds",
-    "low_rank": "needs a Calibrate step, and compress has no data",
+    "compose": "ends in int8 layers, which have no form in a model folder",
+    "int8": "ends in int8 layers, which have no form in a model folder",
+    "low_rank": "measures on training speech",
     "random_like": "trains with a penalty before it prunes",
     "sgl_adaptive": "trains with a penalty before it prunes",
-    "taylor": "needs a Calibrate step, and compress has no data",
-    **dict.fromkeys(
-        ("dense", "imp", "int8", "magnitude", "random", "shipped", "vocab_trim", "wanda"), "stores nothing"
-    ),
+    "taylor": "measures on training speech",
+    "vocab_trim": "needs training transcripts",
+    **dict.fromkeys(("dense", "shipped"), "removes nothing"),
+    **dict.fromkeys(("imp", "magnitude", "random", "wanda"), "only sets weights to zero"),
 }
 
 
@@ -81,7 +82,7 @@ def test_a_method_without_training_and_data_compresses_and_every_other_says_why_
     if name in REFUSED:
         with pytest.raises(SpecError, match=f"'{name}' {REFUSED[name]}") as caught:
             benchmark.compress(model, name, keep=0.5)
-        one_line(caught)
+        one_line(caught, "use `prunebench run`")
     else:
         small = benchmark.compress(model, name, keep=0.5)
         assert Structure.of(small).prunable == pytest.approx(Structure.of(model).prunable / 2, rel=0.02)
@@ -97,6 +98,12 @@ def test_a_method_without_training_and_data_compresses_and_every_other_says_why_
 def test_a_switch_of_the_training_is_refused_and_not_ignored(options: dict[str, object], said: str) -> None:
     with pytest.raises(SpecError, match=said):
         compress(tiny_whisper(), "l1_group", keep=0.5, **options)
+
+
+def test_a_composition_is_refused_for_what_its_parts_need(call: Call, whole: Path) -> None:
+    for name, said in (("l1_group+vocab_trim", "needs training transcripts"), ("int8 + l1_group", "ends in int8")):
+        code, _, err = call(whole, "--method", name, "--keep", "0.5", "--to", "small")
+        assert code == 2 and f"method {name!r} {said}" in err
 
 
 def test_options_mean_the_same_in_python_and_in_the_shell(call: Call, whole: Path, tmp_path: Path) -> None:
@@ -138,8 +145,17 @@ def test_a_budget_below_one_head_and_one_neuron_a_layer_is_an_error_that_names_t
     assert f"one head and one neuron a layer, which always stay, are {share:.4f} of them" in err
     with pytest.raises(BudgetMissedError) as caught:  # whole layers may go: the reason is another
         compress(tiny_whisper(), "layer_drop", keep=0.05)
-    one_line(caught, "missed: reached")
+    one_line(caught, "keep = 0.05 of the weights that may go is missed", "is what is reached near it")
     assert "one neuron" not in str(caught.value)
+
+
+def test_a_missed_keep_is_said_as_it_was_asked_and_what_is_said_to_be_reached_is(call: Call, whole: Path) -> None:
+    asked = (whole, "--method", "l1_group", "-o", "groups=[head]", "-o", "scope=layer", "--to", "small")
+    code, _, err = call(*asked, "--keep", "0.56")  # 2.24 of 4 heads, 4.48 of 8: all layers round down
+    assert code == 2 and "prunable_stored" not in err
+    assert "keep = 0.56 of the weights that may go is missed: 0.5000 is what is reached near it" in err
+    assert err.endswith("give another keep, or scope=global\n")
+    assert call(*asked, "--keep", "0.5")[0] == 0
 
 
 # --- models -------------------------------------------------------------------------------------------------------
