@@ -37,6 +37,8 @@ class RandomLike(Method):
     def made_of(self) -> Sequence[Method]:
         """The other method."""
         config: RandomLikeConfig = self.config
+        if config.method in (self.name, "dense", "shipped"):
+            raise SpecError(f"random_like: {config.method!r} prunes nothing of its own; name the method to be redrawn")
         return (REGISTRY.get("method", config.method, **config.options),)
 
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:

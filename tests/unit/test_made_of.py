@@ -68,3 +68,9 @@ def test_a_stack_that_a_penalty_does_not_pull_keeps_its_weight_decay() -> None:
     spared = {id(p) for group in adam.param_groups if group["weight_decay"] == 0 for p in group["params"]}
     for matrix in structure.matrices:
         assert (id(model.get_parameter(matrix.name)) in spared) == (matrix.stack == "encoder")
+
+
+@pytest.mark.parametrize("name", ["random_like", "dense", "shipped"])
+def test_what_prunes_nothing_of_its_own_has_no_random_control(name: str) -> None:
+    with pytest.raises(SpecError, match=f"random_like: '{name}' prunes nothing of its own"):
+        list(REGISTRY.get("method", "random_like", method=name).program(Budget(), 10))
