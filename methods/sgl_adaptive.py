@@ -22,7 +22,7 @@ class SglAdaptiveConfig(MethodConfig):
     """
 
     strength: float | None = Field(
-        default=None, ge=0, description="of the sums of |w|; three times that of the group norms; or set each by itself"
+        default=None, ge=0, description="of the sums of |w|; group norms get three times as much; or set each by itself"
     )
     l1_enc: float | None = Field(default=None, ge=0, description="strength of the sum of |w|, encoder (lambda 1)")
     l1_dec: float | None = Field(default=None, ge=0, description="the same, decoder (lambda 2)")
