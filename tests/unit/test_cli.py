@@ -337,10 +337,16 @@ def test_compress_writes_a_model_that_opens(call, tmp_path):
     ("arguments", "said"),
     [
         (["nano-hi", "--method", "sgl_adaptive", "--keep", "0.5"], "'sgl_adaptive' trains with a penalty"),
-        (["nano-hi", "--method", "imp", "--keep", "0.5"], "'imp' stores nothing less by itself"),
+        (
+            ["nano-hi", "--method", "imp", "--keep", "0.5"],
+            "'imp' only sets weights to zero, and a zero is stored like any other",
+        ),
         (["nano-hi", "--method", "l1_gruop", "--keep", "0.5"], "did you mean 'l1_group'"),
         (["nano-hi", "--method", "l1_group", "--keep", "1.5"], "keep = 1.5"),
-        (["nano-hi", "--method", "l1_group", "--keep", "0.01"], "missed: reached"),
+        (
+            ["nano-hi", "--method", "l1_group", "--keep", "0.01"],
+            "keep = 0.01 of the weights that may go is missed: 0.1012",
+        ),
         (["nano-hi", "--method", "l1_group", "--keep", "0.5", "-o", "scope"], "write name=value"),
         (["nano-hi", "--method", "l1_group", "--keep", "0.5", "-o", "scope=world"], "scope = 'world'"),
         (["./nowhere", "--method", "l1_group", "--keep", "0.5"], "nowhere: no such folder"),
