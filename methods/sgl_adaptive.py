@@ -109,11 +109,11 @@ class SglAdaptive(Method):
     @classmethod
     def card(cls) -> str:
         """The docstring, and what stands for an option that is left out."""
-        lines = [
-            f"  {kind}: " + ", ".join(f"{n} {v:g}" if isinstance(v, float) else f"{n} {v}" for n, v in items)
-            for kind, items in ((kind, chosen._asdict().items()) for kind, chosen in BY_BUDGET.items())
-        ]
-        return "\n".join([inspect.cleandoc(cls.__doc__ or ""), "", "Options left out, by kind of budget:", *lines])
+        lines = [inspect.cleandoc(cls.__doc__ or ""), "", "Options left out, by kind of budget:"]
+        for kind, chosen in BY_BUDGET.items():
+            said = [f"{n} {v:g}" if isinstance(v, float) else f"{n} {v}" for n, v in chosen._asdict().items()]
+            lines.append(f"  {kind}: {', '.join(said)}")
+        return "\n".join(lines)
 
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
         """Fit with the penalty, prune once, fit without it."""
@@ -129,14 +129,6 @@ class SglAdaptive(Method):
             solver="subgradient" if ridge else chosen.solver,
             groups="column" if ridge else chosen.groups,
         )
-        rule = WeightAdaptive(
-            budget=budget,
-            groups=chosen.groups,
-            peers=chosen.peers,
-            alpha=chosen.alpha,
-            tau=chosen.tau,
-            rho=chosen.rho,
-            beta=chosen.beta,
-            **config.model_dump(include=_RULE),
-        )
+        passes = {name: value for name, value in chosen._asdict().items() if name not in ("solver", "strength")}
+        rule = WeightAdaptive(budget=budget, **passes, **config.model_dump(include=_RULE))
         yield from one_shot(rule, self.before(config.split, total_steps), total_steps, penalty)

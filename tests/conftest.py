@@ -3,5 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+
+import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; tests' own processes inherit it
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Hold a module to one thread whatever the environment says: equality to the bit is promised at equal threads."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

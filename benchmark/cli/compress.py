@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
-from benchmark.errors import DataError, SpecError, StoreError
+from benchmark.errors import DataError, SpecError
 from benchmark.registry import REGISTRY
 from benchmark.specs import MethodSpec
+from benchmark.store.folders import check_new
 
 if TYPE_CHECKING:
     from benchmark.harness.exporting import Source
@@ -35,8 +36,7 @@ def compress(
     options = dict(map(_option, option or []))
     named = MethodSpec.named(method)
     REGISTRY.get("method", named.name, **{**named.options, **options})
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise StoreError(f"{to}: exists and is not empty; give a new folder or remove it first")
+    check_new(to)
 
     from benchmark.whisper.compress import compress as shrink_by
     from benchmark.whisper.compress import last_ones

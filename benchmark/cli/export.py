@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.errors import SpecError, nearest
 from benchmark.registry import REGISTRY
+from benchmark.store.folders import check_new
 
 if TYPE_CHECKING:
     from benchmark.store.records import Record
-
-_FORMATS = ("hf", "onnx", "openvino")
 
 
 def export(
@@ -42,16 +40,14 @@ def export(
     hf is compared in a fresh process. onnx and openvino are compared on the evaluation splits of the cell's run (on
     seeded random features for a plain folder): a token or a logit that differs, and nothing is left.
     """
-    if format_ not in _FORMATS:
-        raise SpecError(f"unknown format {format_!r}{nearest(format_, _FORMATS)}")
     if normalizer is not None:
         REGISTRY.get("normalizer", normalizer)
 
+    check_new(to)
+
     from benchmark.whisper.export import check_format
-    from benchmark.whisper.files import check_new
 
     check_format(format_)
-    check_new(to)
 
     from benchmark.harness.exporting import about, open_source, spoken
     from benchmark.whisper.export import export as write

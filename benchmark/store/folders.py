@@ -28,6 +28,16 @@ SPECS = "specs"
 WAY_OUT = "remove that attempt's folder and run again to make it anew"
 
 
+def check_new(path: Path) -> None:
+    """Refuse a place where something is.
+
+    Raises:
+        StoreError: a file, or a folder that is not empty.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise StoreError(f"{path}: exists and is not empty; give a new folder or remove it first")
+
+
 def check_run(path: Path | str) -> Path:
     """Return the folder if ``open_run(path, create=True)`` would take it; whatever it says, nothing is left behind.
 

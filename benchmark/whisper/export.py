@@ -15,10 +15,11 @@ import torch
 from benchmark.errors import SpecError, StoreError, nearest
 from benchmark.store.checksums import seal
 from benchmark.store.files import to_json, write_atomically
+from benchmark.store.folders import check_new
 from benchmark.whisper import graphs
 from benchmark.whisper.card import CARD, About, card, origin
 from benchmark.whisper.export_parity import Material, Parity, compare, random_material
-from benchmark.whisper.files import check_new, new_folder, save
+from benchmark.whisper.files import new_folder, save
 from benchmark.whisper.quantise import is_quantised
 from benchmark.whisper.runtimes import EXPORT, ExportedWhisper, import_openvino, require
 from benchmark.whisper.states import said

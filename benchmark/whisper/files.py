@@ -18,7 +18,7 @@ from benchmark.errors import DataError, PrunebenchError, StoreError
 from benchmark.registry import REGISTRY
 from benchmark.store.checksums import seal, verify
 from benchmark.store.files import write_atomically
-from benchmark.store.folders import check_format, read_json
+from benchmark.store.folders import check_format, check_new, read_json
 from benchmark.store.records import MODEL, PLAN, RECORD, SPEC
 from benchmark.whisper._selfcheck import check_folder
 from benchmark.whisper.card import CARD, About, card
@@ -85,16 +85,6 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise StoreError(f"{target}: cannot be saved ({said(error)}); check the folder and the free space") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # gone already when all went well
-
-
-def check_new(path: Path) -> None:
-    """Refuse a place where something is.
-
-    Raises:
-        StoreError: a file, or a folder that is not empty.
-    """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise StoreError(f"{path}: exists and is not empty; give a new folder or remove it first")
 
 
 def load(path: str | os.PathLike[str]) -> WhisperForConditionalGeneration:

@@ -16,10 +16,11 @@ import importlib.util
 import json
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -64,19 +65,29 @@ def import_openvino() -> Any:
     return openvino
 
 
-class Session(Protocol):
+class Session(ABC):
     """Both graphs in one runtime; arrays in, arrays out."""
+
+    @abstractmethod
+    def __init__(self, folder: Path, threads: int) -> None: ...
+
+    @abstractmethod
+    def _run(self, name: str, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs of one of the two graphs."""
 
     def encode(self, features: np.ndarray) -> list[np.ndarray]:
         """Return key and value of each decoder layer's cross-attention."""
+        return self._run(ENCODER, [features])
 
     def decode(
         self, tokens: np.ndarray, positions: np.ndarray, past: list[np.ndarray], cross: list[np.ndarray]
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return the logits, and the cache with these tokens joined on."""
+        logits, *present = self._run(DECODER, [tokens, positions, *past, *cross])
+        return logits, present
 
 
-class OnnxSession:
+class OnnxSession(Session):
     """Both graphs in onnxruntime, on the CPU."""
 
     def __init__(self, folder: Path, threads: int) -> None:
@@ -94,19 +105,8 @@ class OnnxSession:
         found: list[np.ndarray] = self._graphs[name].run(None, dict(zip(self._names[name], arrays, strict=True)))
         return found
 
-    def encode(self, features: np.ndarray) -> list[np.ndarray]:
-        """Return key and value of each decoder layer's cross-attention."""
-        return self._run(ENCODER, [features])
 
-    def decode(
-        self, tokens: np.ndarray, positions: np.ndarray, past: list[np.ndarray], cross: list[np.ndarray]
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return the logits, and the cache with these tokens joined on."""
-        logits, *present = self._run(DECODER, [tokens, positions, *past, *cross])
-        return logits, present
-
-
-class OpenVinoSession:
+class OpenVinoSession(Session):
     """Both graphs in OpenVINO, on the CPU, in fp32 throughout (its default may be bf16)."""
 
     def __init__(self, folder: Path, threads: int) -> None:
@@ -125,19 +125,8 @@ class OpenVinoSession:
         found = self._graphs[name](arrays)
         return [np.array(found[index]) for index in range(len(found))]
 
-    def encode(self, features: np.ndarray) -> list[np.ndarray]:
-        """Return key and value of each decoder layer's cross-attention."""
-        return self._run(ENCODER, [features])
 
-    def decode(
-        self, tokens: np.ndarray, positions: np.ndarray, past: list[np.ndarray], cross: list[np.ndarray]
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return the logits, and the cache with these tokens joined on."""
-        logits, *present = self._run(DECODER, [tokens, positions, *past, *cross])
-        return logits, present
-
-
-_SESSIONS: dict[str, type[OnnxSession] | type[OpenVinoSession]] = {"onnx": OnnxSession, "openvino": OpenVinoSession}
+_SESSIONS: dict[str, type[Session]] = {"onnx": OnnxSession, "openvino": OpenVinoSession}
 
 
 class ExportedWhisper:

@@ -6,7 +6,6 @@ The reference is the masked model with its biases as they were: zeros multiplied
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -49,13 +48,7 @@ def whisper(seed: int = 0, silent_queries: bool = False) -> WhisperForConditiona
     return model.double()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Matrices this small do not gain from more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any, ClassVar, Literal
 
@@ -30,13 +29,7 @@ STRENGTHS: dict[str, Any] = {"l1_enc": 0.1, "l1_dec": 0.2, "group_enc": 0.3, "gr
 SOLVERS: tuple[Solver, ...] = ("subgradient", "proximal")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums in one order: matrices this small do not gain from more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def material() -> Tokenised:

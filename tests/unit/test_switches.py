@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,7 @@ NONE, STORED = Budget(), Budget(kind="prunable_stored", keep=0.6)
 NOMINAL = Budget(kind="prunable_nominal", keep=0.6)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def steps(name: str, budget: Budget, **options: Any) -> list[Step]:

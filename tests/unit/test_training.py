@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -33,13 +32,7 @@ UTTERANCES, PAD, START = 5, 0, 3  # token ids of the tiny model
 RECIPE = Training(batch=2, learning_rate=1e-3, warmup=0.4, weight_decay=0.1, clip=0.5)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Equality to the bit is promised at equal threads; and matrices this small do not gain from more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def tiny() -> Any:
