@@ -9,7 +9,8 @@ import re
 import unicodedata
 from functools import cache
 
-from normalizers._rules import char_class, drop_joiners, members, table
+from benchmark.text.common import char_class, drop_joiners, members
+from benchmark.text.rules import table
 
 VIRAMA, NUKTA, ANUSVARA, VISARGA = "\u094d", "\u093c", "\u0902", "\u0903"
 
@@ -78,7 +79,7 @@ def _initials() -> re.Pattern[str]:
 
 
 def _letter_names() -> list[dict[str, str]]:
-    return sorted(table("hindi_letter_names.tsv"), key=lambda row: -len(row["name"]))
+    return sorted(table("normalizers", "hindi_letter_names.tsv"), key=lambda row: -len(row["name"]))
 
 
 @cache
@@ -89,7 +90,7 @@ def _marks() -> re.Pattern[str]:
 
 @cache
 def _visarga_words() -> frozenset[str]:
-    return frozenset(row["word"] for row in table("hindi_visarga_words.tsv"))
+    return frozenset(row["word"] for row in table("normalizers", "hindi_visarga_words.tsv"))
 
 
 def _visarga(match: re.Match[str]) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import cache
 
 from benchmark.errors import SpecError
+from benchmark.text.rules import table
 from normalizers._hindi_text import ANUSVARA, NUKTA, VIRAMA
-from normalizers._rules import table
 
 # Each row: the nasal of a row of stops, before a stop of that row. A nukta on the stop makes no difference. A syllable
 # has to stand before it, because the anusvara sits on one.
@@ -31,13 +31,13 @@ _FULL_VOWEL = {"े": "ए", "ी": "ई"}
 @cache
 def spellings(name: str) -> dict[str, str]:
     """Return a list of exact words as a map from spelling to what stands for it."""
-    return {row["spelling"]: row["kept_as"] for row in table(name)}
+    return {row["spelling"]: row["kept_as"] for row in table("normalizers", name)}
 
 
 @cache
 def roots() -> tuple[frozenset[str], tuple[str, ...]]:
     """Return the words and the endings whose y belongs to the root."""
-    rows = table("hindi_glide_roots.tsv")
+    rows = table("normalizers", "hindi_glide_roots.tsv")
     return (
         frozenset(row["spelling"] for row in rows if row["kind"] == "word"),
         tuple(row["spelling"] for row in rows if row["kind"] == "ending"),

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
-
-from benchmark.api import Config
 from benchmark.registry import REGISTRY
+from benchmark.text.common import fold_case, squeeze_spaces
+from benchmark.text.rules import RuleBased, TextRule
 from normalizers import _hindi_text as texts
 from normalizers import _hindi_words as words
-from normalizers._rules import RuleBased, TextRule, fold_case, squeeze_spaces
 
 PROGRAM = (
     TextRule("joiners", True, "joiners, soft hyphens, BOMs, bidi marks go: display only",
@@ -38,24 +36,6 @@ PROGRAM = (
     TextRule("whitespace", True, "every run of white space to one space, none at the ends: not spoken",
              ("  हाल\u00a0 चाल ", "हाल चाल"), squeeze_spaces),
 )  # fmt: skip
-_WHAT = {rule.name: rule.what for rule in PROGRAM}
-
-
-class HindiConfig(Config):
-    """One switch a rule."""
-
-    joiners: bool = Field(default=True, description=_WHAT["joiners"])
-    case: bool = Field(default=True, description=_WHAT["case"])
-    digits: bool = Field(default=True, description=_WHAT["digits"])
-    punctuation: bool = Field(default=True, description=_WHAT["punctuation"])
-    unicode: bool = Field(default=True, description=_WHAT["unicode"])
-    nasal: bool = Field(default=True, description=_WHAT["nasal"])
-    chandrabindu: bool = Field(default=True, description=_WHAT["chandrabindu"])
-    nukta_loans: bool = Field(default=True, description=_WHAT["nukta_loans"])
-    glide: bool = Field(default=True, description=_WHAT["glide"])
-    variants: bool = Field(default=True, description=_WHAT["variants"])
-    number_words: bool = Field(default=False, description=_WHAT["number_words"])
-    whitespace: bool = Field(default=True, description=_WHAT["whitespace"])
 
 
 @REGISTRY.register("normalizer", "hindi")
@@ -70,7 +50,6 @@ class Hindi(RuleBased):
     Source: own rules after the orthography of standard Hindi; the word lists with glosses are in ``normalizers/data``.
     """
 
-    Config: ClassVar[type[Config]] = HindiConfig
     languages: ClassVar[tuple[str, ...]] = ("hi",)
     program: ClassVar[tuple[TextRule, ...]] = PROGRAM
 

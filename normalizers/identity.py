@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from benchmark.api import Normalizer
 from benchmark.registry import REGISTRY
-from normalizers._rules import RuleInfo
 
 
 @REGISTRY.register("normalizer", "identity")
@@ -15,8 +12,6 @@ class Identity(Normalizer):
 
     Folds: nothing. Keeps: everything, white space included. Source: none needed.
     """
-
-    rules: ClassVar[tuple[RuleInfo, ...]] = ()
 
     def __call__(self, text: str) -> str:
         """Return ``text``."""

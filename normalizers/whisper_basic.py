@@ -8,7 +8,6 @@ from pydantic import Field
 
 from benchmark.api import Config, Normalizer
 from benchmark.registry import REGISTRY
-from normalizers._rules import RuleInfo
 
 
 class WhisperBasicConfig(Config):
@@ -30,7 +29,6 @@ class WhisperBasic(Normalizer):
 
     Config: ClassVar[type[Config]] = WhisperBasicConfig
     reference: ClassVar[bool] = True
-    rules: ClassVar[tuple[RuleInfo, ...]] = ()
 
     def __init__(self, **options: object) -> None:
         super().__init__(**options)

@@ -34,7 +34,7 @@ def describe(
     config = getattr(plugin, "Config", None)
     if config is not None:
         _print_options(list(_options(config.model_fields)))
-    rules = getattr(plugin, "rules", ())
+    rules = getattr(plugin, "program", ()) if which == "normalizer" else ()
     if rules:
         print()
     for rule in rules:

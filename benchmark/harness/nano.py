@@ -8,9 +8,9 @@ voices it never heard are not out of reach.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -33,14 +33,26 @@ class NanoSpec(Frozen):
     vocabulary: int = Field(default=640, ge=300, description="byte-level BPE tokens, special tokens not counted")
     target_positions: int = 64
     dropout: float = 0.05
-    utterances: int = 6000
+    utterances: int = Field(default=6000, ge=1, description="of each language")
     steps: int = Field(default=8000, ge=1)
     batch: int = 16
     learning_rate: float = 1.5e-3
+    precision: Literal["fp32", "bf16"] = "fp32"
     warmup: float = 0.06
     curriculum: float = Field(default=0.35, ge=0, le=1, description="share of the steps until all lengths are drawn")
     warp: float = Field(default=0.12, ge=0, lt=0.5, description="largest stretch of the mel axis, as a fraction")
     seed: int = 0
+
+
+MULTILINGUAL: dict[str, Any] = {
+    "d_model": 160,
+    "ffn": 640,
+    "vocabulary": 1024,
+    "steps": 18000,
+    "learning_rate": 1.2e-3,
+    "precision": "bf16",
+}
+"""What the recipe for several languages has of its own; the rest is that for one."""
 
 
 SPECIAL = ("<|endoftext|>", "<|startoftranscript|>")
@@ -121,16 +133,19 @@ def build_model(processor: Any, spec: NanoSpec) -> Any:
     return model
 
 
-def curriculum_order(lengths: np.ndarray, spec: NanoSpec) -> np.ndarray:
+def curriculum_order(lengths: Sequence[np.ndarray], spec: NanoSpec) -> np.ndarray:
     """Return utterance indices, shape ``(steps * batch,)``: the pool grows from the shortest fifth to all.
 
-    ``lengths`` are tokens per utterance. After ``curriculum * steps`` steps every utterance is drawn alike.
+    ``lengths`` are tokens per utterance, an array a language; the indices count through all languages. The shortest are
+    found within each language, so that a language of short words does not come first. After ``curriculum * steps``
+    steps every utterance is drawn alike.
     """
     rng = np.random.default_rng(derive(spec.seed, "curriculum"))
-    ranked = np.argsort(lengths, kind="stable")
+    places = [np.argsort(np.argsort(some, kind="stable"), kind="stable") / len(some) for some in lengths]
+    ranked = np.argsort(np.concatenate(places), kind="stable")
     ramp = max(1, round(spec.curriculum * spec.steps))
     share = np.minimum(1.0, 0.2 + 0.8 * np.arange(spec.steps) / ramp)
-    pool = np.maximum(spec.batch, (share * len(lengths)).astype(np.int64))
+    pool = np.maximum(spec.batch, (share * len(ranked)).astype(np.int64))
     draws = rng.random((spec.steps, spec.batch))
     return ranked[(draws * pool[:, None]).astype(np.int64)].ravel()
 
@@ -142,12 +157,14 @@ class WarpedFeatures:
     needs no audio. The factor is drawn from a generator of its own, seeded by the spec.
     """
 
-    def __init__(self, features: np.ndarray, warp: float, seed: int) -> None:
+    def __init__(self, features: Sequence[np.ndarray], warp: float, seed: int) -> None:
         self.features, self.warp = features, warp
+        self.starts = np.cumsum([0, *map(len, features)])
         self.rng = np.random.default_rng(derive(seed, "warp"))
 
     def __getitem__(self, index: int) -> np.ndarray:
-        plain = np.asarray(self.features[index], dtype=np.float32)
+        part = int(np.searchsorted(self.starts, index, side="right")) - 1
+        plain = np.asarray(self.features[part][index - self.starts[part]], dtype=np.float32)
         mels = plain.shape[0]
         factor = 1.0 + self.rng.uniform(-self.warp, self.warp)
         position = np.clip(np.arange(mels) * factor, 0, mels - 1)
@@ -158,24 +175,41 @@ class WarpedFeatures:
         return plain[low] * (1 - part) + plain[high] * part + gain
 
 
-def build(split: Split, spec: NanoSpec, progress: Any = None) -> tuple[Any, Any]:
-    """Train a nano model on ``split`` and return ``(model, processor)``."""
+def build(splits: Mapping[str, Split], spec: NanoSpec, progress: Any = None) -> tuple[Any, Any]:
+    """Train a nano model on one split a language and return ``(model, processor)``.
+
+    A batch mixes the languages; each transcript begins with its language's token, as Whisper's do.
+    """
     from benchmark.corpora.features import log_mels
     from benchmark.harness.batches import Tokenised
     from benchmark.harness.training import fit
     from benchmark.specs import Training
 
-    processor = build_processor(split.texts, spec)
+    processor = build_processor([text for split in splits.values() for text in split.texts], spec)
     model = build_model(processor, spec)
-    labels = tokenise(split.texts, processor)
-    features = log_mels(split, processor.feature_extractor)
-    order = curriculum_order(np.array([len(ids) for ids in labels]), spec)
+    labels = []
+    for language, split in splits.items():
+        processor.tokenizer.set_prefix_tokens(language=language, task="transcribe", predict_timestamps=False)
+        labels.append(tokenise(split.texts, processor))
+    features = [log_mels(split, processor.feature_extractor) for split in splits.values()]
+    order = curriculum_order([np.array([len(ids) for ids in some]) for some in labels], spec)
     recipe = Training(
-        steps=spec.steps, batch=spec.batch, learning_rate=spec.learning_rate, warmup=spec.warmup, decay="cosine"
+        steps=spec.steps,
+        batch=spec.batch,
+        learning_rate=spec.learning_rate,
+        warmup=spec.warmup,
+        decay="cosine",
+        precision=spec.precision,
     )
-    material = Tokenised(WarpedFeatures(features, spec.warp, spec.seed), labels)  # type: ignore[arg-type]
+    material = Tokenised(
+        WarpedFeatures(features, spec.warp, spec.seed),  # type: ignore[arg-type]
+        [ids for some in labels for ids in some],
+    )
     fit(model, material, order, recipe, steps=spec.steps, seed=derive(spec.seed, "fit") % 2**31, progress=progress)
     model.config.dropout = 0.0
+    if len(splits) > 1:  # the one who speaks decides
+        processor.tokenizer.language = processor.tokenizer.task = None
+        processor.tokenizer.set_prefix_tokens()
     return model.eval(), processor
 
 

@@ -149,7 +149,7 @@ def test_describe_shows_card_options_and_ranges(call):
 
 def test_describe_shows_the_rules_of_a_normalizer(call):
     code, out, _ = call("describe", "normalizer", "hindi")
-    rules = REGISTRY.lookup("normalizer", "hindi").rules
+    rules = REGISTRY.lookup("normalizer", "hindi").program
     assert code == 0
     assert rules and all(f"rule {rule.name} (" in out for rule in rules)
 
@@ -423,7 +423,7 @@ def test_commands_names_and_kinds_are_suggested(refused):
     assert "did you mean 'imp'?" in refused("describe", "method", "imq")
     assert "Did you mean 'plan'?" in refused("plann")
     assert "unknown preset 'defalt'; did you mean 'default'?" in refused("leaderboard", "--preset", "defalt")
-    assert "unknown corpus 'synthetic-hx'; did you mean" in refused("nano", "build", "--language", "hx")
+    assert "unknown corpus 'synthetic-hx'; did you mean" in refused("nano", "build", "--languages", "hx")
 
 
 def test_a_broken_plugin_is_hinted_at_where_a_name_is_unknown(refused, monkeypatch):

@@ -1,0 +1,1 @@
+"""What normalisers share: the machine that runs named rules, and the rules of all scripts. No torch."""
