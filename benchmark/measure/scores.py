@@ -1,4 +1,4 @@
-"""Error rates from transcripts: counts per utterance first, sums of counts after, a rate last.
+"""Error rates from transcripts: counts per utterance first, sums of counts after, a rate last. No torch.
 
 Scores are derived from the raw texts in the store, so another normaliser needs no model. A corpus rate is the sum of
 errors over the sum of reference lengths (micro-average); a mean of utterance rates appears nowhere.
@@ -8,119 +8,146 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from benchmark.api import Normalizer, Unit
 from benchmark.errors import SpecError, StoreError
 from benchmark.measure import bootstrap
+from benchmark.measure.alignment import Counts, Distances, counts, distances
+from benchmark.store.folders import WAY_OUT
+from benchmark.text.chosen import AUTO, chosen, for_language, several
 
 if TYPE_CHECKING:
     from benchmark.store.records import Record
 
-_KINDS = {"equal": 0, "substitute": 1, "delete": 2, "insert": 3}
+Metric = Literal["wer", "cer"]
+METRIC: dict[Unit, Metric] = {"word": "wer", "char": "cer"}
+"""What an error rate in a unit is called."""
+Choice = str | Normalizer | Sequence[str | Normalizer]
+"""What a caller may name normalisers by: ``hindi``, ``hindi,whisper_basic``, ``auto``, instances, a list of these."""
 _UNSTATED = "decoding unknown"
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Edit counts per utterance in one unit; all arrays have shape ``(N,)`` and type int64."""
-
-    hits: np.ndarray
-    substitutions: np.ndarray
-    deletions: np.ndarray
-    insertions: np.ndarray
-    lengths: np.ndarray
-    """Units in the reference: hits + substitutions + deletions."""
-
-    @property
-    def errors(self) -> np.ndarray:
-        """Substitutions + deletions + insertions per utterance."""
-        total: np.ndarray = self.substitutions + self.deletions + self.insertions
-        return total
-
-    @property
-    def rate(self) -> float:
-        """Corpus error rate: all errors over all reference units; NaN when there is no reference unit."""
-        total = int(self.lengths.sum())
-        return float(self.errors.sum() / total) if total else float("nan")
-
-
-def counts(references: Sequence[str], hypotheses: Sequence[str], unit: Unit = "word") -> Counts:
-    """Align texts with jiwer, in one call, and count per utterance.
-
-    White space is collapsed first; a space between words is a character like any other (jiwer's convention). jiwer
-    refuses empty references, so they never reach it: with one, every unit of the hypothesis is an insertion.
-
-    Args:
-        references: normalised texts, length N.
-        hypotheses: normalised texts, length N, in the same order.
-        unit: ``word`` (between white space) or ``char``.
-
-    Raises:
-        ValueError: the lists differ in length.
-    """
-    import jiwer
-
-    if len(references) != len(hypotheses):
-        raise ValueError(f"{len(references)} references do not go with {len(hypotheses)} hypotheses")
-    refs, hyps = ([" ".join(text.split()) for text in texts] for texts in (references, hypotheses))
-    table = np.zeros((len(refs), len(_KINDS)), np.int64)
-    both = [index for index, (ref, hyp) in enumerate(zip(refs, hyps, strict=True)) if ref and hyp]
-    if both:
-        align = jiwer.process_words if unit == "word" else jiwer.process_characters
-        output = align([refs[index] for index in both], [hyps[index] for index in both])
-        runs = [run for alignment in output.alignments for run in alignment]  # a run: equal operations in a row
-        rows = np.repeat(both, [len(alignment) for alignment in output.alignments])
-        kinds = np.fromiter((_KINDS[run.type] for run in runs), np.int64, len(runs))
-        spans = (max(run.ref_end_idx - run.ref_start_idx, run.hyp_end_idx - run.hyp_start_idx) for run in runs)
-        np.add.at(table, (rows, kinds), np.fromiter(spans, np.int64, len(runs)))  # an insertion spans no reference
-    for row in sorted(set(range(len(refs))) - set(both)):
-        table[row, _KINDS["delete"]] = _length(refs[row], unit)
-        table[row, _KINDS["insert"]] = _length(hyps[row], unit)
-    hits, substitutions, deletions, insertions = np.ascontiguousarray(table.T)
-    return Counts(hits, substitutions, deletions, insertions, hits + substitutions + deletions)
-
-
-def _length(text: str, unit: Unit) -> int:
-    return len(text.split()) if unit == "word" else len(text)
+_SAID = 200
+"""Characters of somebody else's error message that are passed on."""
 
 
 # --- normalisation ------------------------------------------------------------------------------------------------
 
 
+class BrokenNormalizerError(SpecError):
+    """A normaliser that raised, or returned something that is no string: a plug-in's fault, not the user's."""
+
+
 class Normalised:
-    """A normaliser that meets each distinct text once: cells share their references, and many of their hypotheses."""
+    """A normaliser that meets each distinct text once: cells share their references, and many of their hypotheses.
+
+    Args:
+        normalizer: a normaliser, or a text as ``benchmark.text.chosen`` reads it. ``auto`` has a normaliser only for
+            a language: see ``of``.
+    """
 
     def __init__(self, normalizer: str | Normalizer) -> None:
-        from benchmark.registry import REGISTRY
-
-        found = REGISTRY.get("normalizer", normalizer) if isinstance(normalizer, str) else normalizer
-        self.normalizer: Normalizer = found
+        self._by_language: dict[str, Normalised] | None = None
         self._known: dict[str, str] = {}
+        self._references: dict[str, tuple[list[str], list[str]]] = {}
+        if isinstance(normalizer, str) and normalizer.strip() == AUTO:
+            self._by_language = {}
+            self.choice = AUTO
+            return
+        self._normalizer = chosen(normalizer) if isinstance(normalizer, str) else normalizer
+        if self._normalizer.unit not in get_args(Unit):
+            units = " or ".join(get_args(Unit))
+            raise BrokenNormalizerError(self._fault(f"has unit {self._normalizer.unit!r}, which is not {units}"))
+        self.signature = self._signature()
+        unversioned = self.signature.replace(f":{self._normalizer.version}", "", 1)
+        self.choice = normalizer if isinstance(normalizer, str) else unversioned
+
+    @property
+    def normalizer(self) -> Normalizer:
+        """The normaliser.
+
+        Raises:
+            SpecError: it is ``auto``, which is one only for a language.
+        """
+        if self._by_language is not None:
+            raise SpecError(f"normalizer {AUTO!r} is another one for each language; name one, e.g. hindi")
+        return self._normalizer
+
+    def of(self, language: str | None) -> Normalised:
+        """Return this, or what ``auto`` stands for in a language.
+
+        Raises:
+            SpecError: ``auto``, and the language is unknown, or has no normaliser.
+        """
+        if self._by_language is None:
+            return self
+        if language is None:
+            raise SpecError(f"normalizer {AUTO!r}: the record names no language; choose one with --normalizer")
+        if language not in self._by_language:
+            self._by_language[language] = Normalised(for_language(language))
+        return self._by_language[language]
 
     def __call__(self, texts: Sequence[str], ids: Sequence[str]) -> list[str]:
         """Return the normalised texts; ``ids`` name the utterances in an error.
 
         Raises:
-            SpecError: the normaliser raised, or returned something that is no string.
+            BrokenNormalizerError: the normaliser raised, or returned something that is no string.
         """
+        known = self._known
         for text, key in zip(texts, ids, strict=True):
-            if text not in self._known:
-                self._known[text] = self._one(text, key)
-        return [self._known[text] for text in texts]
+            if text not in known:
+                known[text] = self._one(text, key)
+        return [known[text] for text in texts]
+
+    def references(self, data_hash: str, texts: list[str], ids: Sequence[str]) -> list[str]:
+        """Return normalised references, made once for all cells that were tested on the same data."""
+        raw, done = self._references.get(data_hash, (None, []))
+        if raw != texts:  # also where a file does not hold what its hash says
+            done = self(texts, ids)
+            self._references[data_hash] = texts, done
+        return done
+
+    @classmethod
+    def each(cls, choice: Choice, faults: list[str] | None = None) -> list[Normalised]:
+        """Return the normalisers of a choice, in its order; broken ones go to ``faults`` where that is given.
+
+        Raises:
+            SpecError: a normaliser that does not exist, or (without ``faults``) is broken.
+        """
+        parts: list[str | Normalizer] = []
+        for part in [choice] if isinstance(choice, (str, Normalizer)) else choice:
+            parts += several(part) if isinstance(part, str) else [part]
+        found = []
+        for part in parts:
+            try:
+                found.append(cls(part))
+            except BrokenNormalizerError as error:
+                if faults is None:
+                    raise
+                faults.append(str(error))
+        return found
 
     def _one(self, text: str, key: str) -> str:
-        name = self.normalizer.name
         try:
             result = self.normalizer(text)
-        except Exception as error:  # a plug-in's fault, whatever it is, must name the plug-in and the text
-            said = f"{type(error).__name__}: {error}"
-            raise SpecError(f"normalizer {name!r} failed on utterance {key}: {said}") from error
+        except (Exception, SystemExit) as error:  # a plug-in's fault, whatever it is, must name it and the text
+            said = f"failed on utterance {key}: {type(error).__name__}: {error}"
+            raise BrokenNormalizerError(self._fault(said)) from error
         if not isinstance(result, str):
-            raise SpecError(f"normalizer {name!r} returned {type(result).__name__}, not str, on utterance {key}")
+            raise BrokenNormalizerError(self._fault(f"returned {type(result).__name__}, not str, on utterance {key}"))
         return result
+
+    def _signature(self) -> str:
+        try:
+            return str(self._normalizer.signature())
+        except (Exception, SystemExit) as error:
+            raise BrokenNormalizerError(self._fault(f"has no signature: {type(error).__name__}: {error}")) from error
+
+    def _fault(self, said: str) -> str:
+        """Return one line that can be printed and written, whatever the plug-in said."""
+        plain = " ".join(said.encode("utf-8", "backslashreplace").decode().split())
+        plain = plain if len(plain) <= _SAID else plain[:_SAID] + "..."
+        kind = type(self._normalizer)
+        return f"normalizer {self._normalizer.name!r} {plain} ({kind.__module__}.{kind.__qualname__})"
 
 
 # --- records ------------------------------------------------------------------------------------------------------
@@ -128,57 +155,97 @@ class Normalised:
 
 @dataclass(frozen=True)
 class Scored:
-    """One (cell, split), scored: per-utterance counts in both units, and what the score was made with."""
+    """One (cell, split), scored: per-utterance errors in both units, and what the score was made with.
+
+    The normaliser's unit has all counts; the other one has only its errors.
+    """
 
     cell: str
     split: str
     data_hash: str
     ids: tuple[str, ...]
-    words: Counts
-    chars: Counts
+    language: str | None
+    main: Counts
+    """In the normaliser's unit: what is ranked, and what has an interval."""
+    other: Distances
+    """In the other unit."""
     empty_hypotheses: int
+    emptied: int
+    """References with text of which the normaliser leaves nothing; they count as empty references too."""
     runaways: int
     unit: Unit
     signature: str
 
     @property
-    def main(self) -> Counts:
-        """Counts in the normaliser's unit: what is ranked, and what has an interval."""
-        return self.words if self.unit == "word" else self.chars
+    def words(self) -> Counts | Distances:
+        """Errors in words."""
+        return self.main if self.unit == "word" else self.other
+
+    @property
+    def chars(self) -> Counts | Distances:
+        """Errors in characters."""
+        return self.main if self.unit == "char" else self.other
+
+    @property
+    def metric(self) -> Metric:
+        """What the error rate in the normaliser's unit is called."""
+        return METRIC[self.unit]
 
 
 def scored(record: Record, split: str, normalised: Normalised) -> Scored:
-    """Score one split of a record.
+    """Score one split of a record; ``auto`` is the normaliser of its corpus' language.
 
     Raises:
         StoreError: the record has no such split, or its transcripts cannot be read.
-        SpecError: the normaliser fails.
+        BrokenNormalizerError: the normaliser fails on a text.
+        SpecError: ``auto`` finds no normaliser for the language.
     """
+    language = (record.data["spec"].get("corpus") or {}).get("language")
+    normalised = normalised.of(language)
     table = record.transcripts(split)
     ids = [str(key) for key in table["id"]]
-    references = normalised(table["reference"].tolist(), ids)
-    hypotheses = normalised(table["hypothesis"].tolist(), ids)
+    data_hash = str(record.data["data"][split]["hash"])
+    said, heard = (_texts(record, split, name, table[name].tolist(), ids) for name in ("reference", "hypothesis"))
+    references = normalised.references(data_hash, said, ids)
+    hypotheses = normalised(heard, ids)
     unit = normalised.normalizer.unit
     return Scored(
         cell=record.cell,
         split=split,
-        data_hash=str(record.data["data"][split]["hash"]),
+        data_hash=data_hash,
         ids=tuple(ids),
-        words=counts(references, hypotheses, "word"),
-        chars=counts(references, hypotheses, "char"),
+        language=language,
+        main=counts(references, hypotheses, unit),
+        other=distances(references, hypotheses, "char" if unit == "word" else "word"),
         empty_hypotheses=sum(not text.strip() for text in hypotheses),
+        emptied=sum(bool(raw.strip()) and not done.strip() for raw, done in zip(said, references, strict=True)),
         runaways=int(table["truncated"].sum()) if "truncated" in table else 0,
         unit=unit,
-        signature=signature(normalised.normalizer, (record.data.get("decoding") or {}).get("signature", _UNSTATED)),
+        signature=signature(normalised, decoding_of(record)),
     )
 
 
-def signature(normalizer: Normalizer, decoding: str) -> str:
+def _texts(record: Record, split: str, name: str, texts: list[object], ids: Sequence[str]) -> list[str]:
+    """Return a column of transcripts as it is, if it holds texts: else a normaliser would be blamed."""
+    for text, key in zip(texts, ids, strict=True):
+        if not isinstance(text, str):
+            raise StoreError(
+                f"{record.path}: {name} of utterance {key} ({split}) is {text!r:.40}, not a text; {WAY_OUT}"
+            )
+    return cast("list[str]", texts)
+
+
+def decoding_of(record: Record) -> str:
+    """Return the decoder's settings as a record states them."""
+    return str((record.data.get("decoding") or {}).get("signature") or _UNSTATED)
+
+
+def signature(normalised: Normalised, decoding: str) -> str:
     """Return what a score carries, e.g. ``wer|hindi:1|word|greedy,max=44|prunebench:0.1.0``."""
     from benchmark import __version__
 
-    metric = "wer" if normalizer.unit == "word" else "cer"
-    return "|".join((metric, normalizer.signature(), normalizer.unit, decoding, f"prunebench:{__version__}"))
+    unit = normalised.normalizer.unit
+    return "|".join((METRIC[unit], normalised.signature, unit, decoding, f"prunebench:{__version__}"))
 
 
 def compare(a: Scored, b: Scored, resamples: int = 10_000, seed: int = 0) -> bootstrap.Paired:

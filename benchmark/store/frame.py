@@ -20,9 +20,12 @@
 | trained_on, threads, commit, decoding | where and how it was computed |
 | <split>_hash, _utterances, _skipped | the data really used, and files left out; a dash in the name becomes `_` |
 | <split>_wer, _wer_lo, _wer_hi, _wer_delta, _wer_delta_lo, _wer_delta_hi | with a normaliser: see `store.scoring` |
-| <split>_cer..., <split>_empty, _runaway, _unreferenced, rank | the same; fractions, not per cent |
+| <split>_cer..., <split>_error..., <split>_empty, _runaway, _unreferenced, _emptied | the same; fractions, not % |
+| metric, unit, signature, rank | what `error` is (wer or cer), its unit, and what the row's scores were made with |
+| <other>__... | the same of every further normaliser, ranks included |
 
-``frame.attrs`` holds what is said once: normalizer, signature, metric, splits, device, devices, data, problems.
+``frame.attrs`` holds what is said once: normalizer, signature, metric (``error`` where rows differ in it), others
+(prefix of columns to these three), faults, splits, device, devices, data, problems.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.measure.scores import Choice
 from benchmark.registry import REGISTRY
 from benchmark.specs import COMPOSE
 from benchmark.store.records import Record, records
@@ -90,25 +94,31 @@ _FROM_TIMING = ("batch", "rtfx", "rtfx_lo", "rtfx_hi", "speedup", "encoder_ms", 
 
 def frame(
     runs: Path | str | Sequence[Path | str],
-    normalizer: Any = None,
+    normalizer: Choice | None = None,
     timings: bool = True,
     *,
     device: str | None = None,
     cells: Collection[str] | None = None,
     problems: list[str] | None = None,
+    faults: list[str] | None = None,
 ) -> pd.DataFrame:
     """Return one row a cell, from one run folder or several.
 
     Args:
         runs: run folders; of a cell with several attempts the newest result counts, else the newest failure.
-        normalizer: a normaliser or its name; with it, scores, intervals, differences to dense and ranks are added.
+        normalizer: a normaliser, or a text such as ``hindi[nasal=off]``, ``auto`` (that of each corpus' language) or
+            ``hindi,whisper_basic`` (side by side; the first ranks); with it, scores, intervals, differences to dense
+            and ranks are added.
         timings: join the timing records of one device.
         device: its key; by default the device that timed most of the cells (the newest of equals).
         cells: keep only these ids, e.g. those of one spec.
         problems: where given, records that cannot be used are left out and named here instead of raised.
+        faults: where given, normalisers that break are named here, and their scores left out, instead of raised.
 
     Raises:
-        StoreError: a folder or record that cannot be used, or cells to be paired that saw different test data.
+        StoreError: a folder or record that cannot be used, or cells to be paired that saw different test data or were
+            decoded differently.
+        SpecError: no such normaliser, none for a language (``auto``), or a broken one.
     """
     import pandas as pd
 
@@ -131,7 +141,7 @@ def frame(
         "problems": list(problems or ()),
     }
     if normalizer is not None:
-        table = add_scores(table, {record.cell: record for record in chosen}, normalizer)
+        table = add_scores(table, {record.cell: record for record in chosen}, normalizer, faults)
     return table
 
 

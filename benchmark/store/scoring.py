@@ -1,33 +1,41 @@
 """Scores joined to the frame: error rates, their intervals, paired differences to dense, and ranks.
 
 Everything comes from the transcripts on disk; a new normaliser needs no decoding. All numbers are fractions. With a
-split's name in front (``test_wer``): ``wer`` and ``cer`` with ``_lo``, ``_hi`` (95 % over utterances), ``_delta``,
-``_delta_lo``, ``_delta_hi`` (paired, this cell minus dense); and counts: ``empty`` and ``runaway`` hypotheses, and
-``unreferenced`` utterances (without a reference word).
+split's name in front (``test_wer``): ``wer``, ``cer`` and ``error`` (the one of the two that goes with the normaliser's
+unit, which ``metric`` names) with ``_lo``, ``_hi`` (95 % over utterances), ``_delta``, ``_delta_lo``, ``_delta_hi``
+(paired, this cell minus dense); and counts: ``empty`` and ``runaway`` hypotheses, ``unreferenced`` utterances (without
+a reference word), and among these the ``emptied`` ones (with a reference of which the normaliser leaves nothing).
 ``rank`` is 1 + the number of cells of the same setting, recipe, block, kept fraction and seed whose paired difference
 to this one lies below zero as a whole; quantised cells are references and have none.
+
+A setting is scored by one normaliser; with ``auto`` by that of its language, so that rows of one frame may differ in
+``metric``, ``unit`` and ``signature``. Of several normalisers side by side the first has these columns; every other one
+has them all again, ``rank`` included, behind a prefix such as ``whisper_basic__`` that ``attrs["others"]`` lists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmark.errors import StoreError
+from benchmark.measure.alignment import Counts, Distances
 from benchmark.measure.bootstrap import rates_of_resamples
-from benchmark.measure.scores import Counts, Normalised, Scored, scored
+from benchmark.measure.scores import METRIC, BrokenNormalizerError, Choice, Normalised, Scored, decoding_of, scored
 from benchmark.store.records import Record
+from benchmark.text.chosen import AUTO
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.api import Normalizer
-
-METRICS = ("wer", "cer")
-COUNTED = ("empty", "runaway", "unreferenced")
+METRICS = ("wer", "cer", "error")
+COUNTED = ("empty", "runaway", "unreferenced", "emptied")
+MADE_WITH = ("metric", "unit", "signature")
 RESAMPLES = 10_000
 _RACE = ["setting", "recipe", "block", "keep", "seed"]
 
@@ -54,57 +62,140 @@ class Rates:
         return float(self.observed[a] - self.observed[b]), *_bounds(self.resampled[a] - self.resampled[b])
 
 
-def add_scores(table: pd.DataFrame, found: Mapping[str, Record], normalizer: Normalizer | str) -> pd.DataFrame:
+def add_scores(
+    table: pd.DataFrame, found: Mapping[str, Record], normalizer: Choice, faults: list[str] | None = None
+) -> pd.DataFrame:
     """Return the frame with scores, intervals, differences to dense and ranks; ``found`` maps cells to records.
 
+    Args:
+        table: one row a cell.
+        found: the records of the cells.
+        normalizer: one choice or several; the first ranks, or the first that is not broken.
+        faults: where given, a broken normaliser is named here and leaves its scores out; else it is raised.
+
     Raises:
-        StoreError: transcripts that cannot be read, or cells to be paired that saw different data.
-        SpecError: no such normaliser.
+        StoreError: transcripts that cannot be read, or cells of one setting that saw different data or decoders.
+        SpecError: no such normaliser, none for a language, or (without ``faults``) a broken one.
     """
-    normalised = Normalised(normalizer)
-    columns: dict[str, dict[str, Any]] = {cell: {} for cell in table["cell"]}
-    ranks: dict[str, int] = {}
-    signatures: set[str] = set()
-    dense = _dense_of(table)
-    metric = "wer" if normalised.normalizer.unit == "word" else "cer"
-    for _, setting in table[table["status"] == "ok"].groupby("setting"):
-        for number, split in enumerate(table.attrs["splits"]):
-            ours = [found[cell] for cell in setting["cell"] if split in found[cell].data["data"]]
-            scores = [scored(record, split, normalised) for record in ours]
-            for one in scores:
-                columns[one.cell] |= {
-                    f"{column(split)}_empty": one.empty_hypotheses,
-                    f"{column(split)}_runaway": one.runaways,
-                    f"{column(split)}_unreferenced": int((one.main.lengths == 0).sum()),
-                }
-            rates = _rates(scores)
-            for name, one_metric in rates.items():
-                _fill(columns, f"{column(split)}_{name}", one_metric, dense)
-            if number == 0 and rates:
-                ranks |= _ranks(setting, rates[metric])
-            signatures |= {one.signature for one in scores}
-    joined = _joined(table, columns)
-    joined["rank"] = table["cell"].map(ranks).astype("Int64")
-    about = {"normalizer": normalised.normalizer.name, "metric": metric, "signature": " / ".join(sorted(signatures))}
-    joined.attrs = table.attrs | about
+    import pandas as pd
+
+    check_decodings(found[cell] for cell in table.loc[table["status"] == "ok", "cell"])
+    named: list[str] | None = None if faults is None else []
+    parts = [_scored_by(one, table, found, named) for one in Normalised.each(normalizer, named)]
+    parts.sort(key=lambda part: not part.about["signature"])  # stable: the first that has a score at all ranks
+    first = parts[0] if parts else _Part.of(table, "none", {}, "wer")
+    others = dict(zip(_slugs([part.about["normalizer"] for part in parts[1:]]), parts[1:], strict=True))
+    beside = [part.columns.add_prefix(f"{slug}__") for slug, part in others.items()]
+    joined = pd.concat([table, first.columns, *beside], axis=1)
+    left_out = list(dict.fromkeys(named or ()))
+    joined.attrs = table.attrs | first.about
+    joined.attrs |= {"others": {slug: part.about for slug, part in others.items()}, "faults": left_out}
+    if faults is not None:
+        faults.extend(left_out)
     return joined
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one normaliser adds to a frame: its columns, and what is said once."""
+
+    columns: pd.DataFrame
+    about: dict[str, Any]
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, choice: str, values: Mapping[str, dict[str, Any]], metric: str) -> _Part:
+        """Return the columns with their types, though all cells failed; ``metric`` is said where no row has one."""
+        import pandas as pd
+
+        names = [name for split in table.attrs["splits"] for name in score_columns(split)]
+        rows = [values.get(cell, {}) for cell in table["cell"]]
+        columns = pd.DataFrame(rows, index=table.index, columns=[*names, *MADE_WITH, "rank"])
+        counted = tuple(f"_{what}" for what in COUNTED)
+        kinds = {name: "Int64" if name.endswith(counted) else "float64" for name in names}
+        columns = columns.astype(kinds | {"rank": "Int64"})
+        metrics, signatures = (sorted(columns[name].dropna().unique()) for name in ("metric", "signature"))
+        about = {
+            "normalizer": choice,
+            "metric": metric if not metrics else metrics[0] if len(metrics) == 1 else "error",
+            "signature": " / ".join(signatures),
+        }
+        return cls(columns, about)
+
+
+def _scored_by(
+    normalised: Normalised, table: pd.DataFrame, found: Mapping[str, Record], faults: list[str] | None
+) -> _Part:
+    dense = _dense_of(table)
+    values: dict[str, dict[str, Any]] = {}
+    for _, setting in table[table["status"] == "ok"].groupby("setting"):
+        try:
+            values |= _setting(setting, table.attrs["splits"], found, normalised, dense)
+        except BrokenNormalizerError as error:  # the setting has no scores by it: half of them would mislead
+            if faults is None:
+                raise
+            faults.append(str(error))
+    metric = "wer" if normalised.choice == AUTO else METRIC[normalised.normalizer.unit]
+    return _Part.of(table, normalised.choice, values, metric)
+
+
+def _setting(
+    setting: pd.DataFrame,
+    splits: Sequence[str],
+    found: Mapping[str, Record],
+    normalised: Normalised,
+    dense: Mapping[str, str],
+) -> dict[str, dict[str, Any]]:
+    """Return the score columns of the cells of one setting."""
+    values: dict[str, dict[str, Any]] = {cell: {} for cell in setting["cell"]}
+    for number, split in enumerate(splits):
+        ours = [found[cell] for cell in setting["cell"] if split in found[cell].data["data"]]
+        scores = [scored(record, split, normalised) for record in ours]
+        for one in scores:
+            values[one.cell] |= {
+                f"{column(split)}_empty": one.empty_hypotheses,
+                f"{column(split)}_runaway": one.runaways,
+                f"{column(split)}_unreferenced": int((one.main.lengths == 0).sum()),
+                f"{column(split)}_emptied": one.emptied,
+                **{name: getattr(one, name) for name in MADE_WITH},
+            }
+        rates = _rates(scores)
+        for name, rate in rates.items():
+            _fill(values, f"{column(split)}_{name}", rate, dense)
+        if number == 0 and rates:
+            for cell, rank in _ranks(setting, rates["error"]).items():
+                values[cell]["rank"] = rank
+    return values
+
+
+def check_decodings(found: Iterable[Record]) -> None:
+    """Refuse records of one setting whose transcripts were decoded differently: they would share a table.
+
+    Raises:
+        StoreError: two such records; both are named.
+    """
+    seen: dict[str, Record] = {}
+    for record in found:
+        asked = [record.data["spec"].get(part) for part in ("model", "corpus", "decoding")]
+        first = seen.setdefault(json.dumps(asked, sort_keys=True, default=str), record)
+        if decoding_of(first) != decoding_of(record):
+            raise StoreError(
+                f"cells {first.cell} ({decoding_of(first)}) and {record.cell} ({decoding_of(record)}) were decoded "
+                "differently and cannot stand in one table; give run folders of one decoder setting, or run one again"
+            )
+
+
+def _slugs(choices: Sequence[str]) -> list[str]:
+    """Return names that can begin a column's name, each once."""
+    slugs: list[str] = []
+    for choice in choices:
+        slug = re.sub(r"\W+", "_", choice).strip("_") or "other"
+        slugs.append(slug if slug not in slugs else f"{slug}_{len(slugs) + 1}")
+    return slugs
 
 
 def column(split: str) -> str:
     """Return the prefix of a split's columns: a name that pandas' ``query`` and spreadsheets can use."""
     return split.replace("-", "_")
-
-
-def _joined(table: pd.DataFrame, columns: Mapping[str, dict[str, Any]]) -> pd.DataFrame:
-    """Return the frame with the score columns beside it, each with its type even where all cells failed."""
-    import pandas as pd
-
-    names = [name for split in table.attrs["splits"] for name in score_columns(split)]
-    scores = pd.DataFrame(list(columns.values()), index=table.index, columns=names)
-    counted = {name for name in names if name.endswith(tuple(f"_{what}" for what in COUNTED))}
-    return pd.concat(
-        [table, scores.astype({name: "Int64" if name in counted else "float64" for name in names})], axis=1
-    )
 
 
 def score_columns(split: str) -> list[str]:
@@ -117,7 +208,7 @@ def score_columns(split: str) -> list[str]:
 
 
 def _rates(scores: list[Scored]) -> dict[str, Rates]:
-    """Return both metrics of the cells of one setting on one split.
+    """Return all metrics of the cells of one setting on one split.
 
     Raises:
         StoreError: two of them were tested on different data.
@@ -132,10 +223,11 @@ def _rates(scores: list[Scored]) -> dict[str, Rates]:
         return {}
     cells = [one.cell for one in scores]
     counted = {"wer": [one.words for one in scores], "cer": [one.chars for one in scores]}
-    return {metric: _resampled(cells, counts) for metric, counts in counted.items()}
+    rates = {metric: _resampled(cells, errors) for metric, errors in counted.items()}
+    return rates | {"error": rates[scores[0].metric]}
 
 
-def _resampled(cells: list[str], counted: list[Counts]) -> Rates:
+def _resampled(cells: list[str], counted: Sequence[Counts | Distances]) -> Rates:
     errors = np.stack([one.errors for one in counted])
     return Rates(
         cells,

@@ -114,6 +114,22 @@ def several(text: str) -> list[str]:
     return found
 
 
+def checked(text: str, *languages: str) -> list[str]:
+    """Return the parts of a text, each seen to name a normaliser; ``auto`` is looked up for ``languages``.
+
+    Raises:
+        SpecError: as ``several``, ``chosen`` and ``for_language``.
+    """
+    parts = several(text)
+    for part in parts:
+        if part != AUTO:
+            chosen(part)
+        else:
+            for language in languages:
+                for_language(language)
+    return parts
+
+
 def _pairs(text: str, options: str) -> Iterator[tuple[str, str]]:
     seen = set()
     for part in _NEXT_OPTION.split(options) if options.strip() else []:
