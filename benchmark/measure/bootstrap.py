@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_CHUNK = 4_000_000
-"""Entries of the weight matrix held at once: 32 MB of doubles."""
+_CHUNK = 1 << 17
+"""Entries of the weight matrix held at once: 1 MB of doubles stays in the cache, which makes it some times faster."""
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,7 @@ def scored(record: Record, split: str, normalised: Normalised) -> Scored:
         BrokenNormalizerError: the normaliser fails on a text.
         SpecError: ``auto`` finds no normaliser for the language.
     """
-    language = (record.data["spec"].get("corpus") or {}).get("language")
+    language = language_of(record)
     normalised = normalised.of(language)
     table = record.transcripts(split)
     ids = [str(key) for key in table["id"]]
@@ -233,6 +233,12 @@ def _texts(record: Record, split: str, name: str, texts: list[object], ids: Sequ
                 f"{record.path}: {name} of utterance {key} ({split}) is {text!r:.40}, not a text; {WAY_OUT}"
             )
     return cast("list[str]", texts)
+
+
+def language_of(record: Record) -> str | None:
+    """Return the language of a record's corpus; None where it names none."""
+    language = (record.data["spec"].get("corpus") or {}).get("language")
+    return None if language is None else str(language)
 
 
 def decoding_of(record: Record) -> str:

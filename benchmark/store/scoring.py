@@ -54,12 +54,12 @@ class Rates:
     def of(self, cell: str) -> tuple[float, float, float]:
         """Return a cell's rate and its 95 % interval."""
         at = self.cells.index(cell)
-        return float(self.observed[at]), *_bounds(self.resampled[at])
+        return float(self.observed[at]), *bounds(self.resampled[at])
 
     def difference(self, cell: str, other: str) -> tuple[float, float, float]:
         """Return the rate of ``cell`` minus that of ``other`` and its paired 95 % interval."""
         a, b = self.cells.index(cell), self.cells.index(other)
-        return float(self.observed[a] - self.observed[b]), *_bounds(self.resampled[a] - self.resampled[b])
+        return float(self.observed[a] - self.observed[b]), *bounds(self.resampled[a] - self.resampled[b])
 
 
 def add_scores(
@@ -274,7 +274,7 @@ def _ranks(setting: pd.DataFrame, rates: Rates) -> dict[str, int]:
     return ranks
 
 
-def _bounds(values: np.ndarray) -> tuple[float, float]:
+def bounds(values: np.ndarray) -> tuple[float, float]:
     """Return the 2.5 % and 97.5 % points; a resample without reference words (NaN) does not count."""
     if np.isnan(values).all():
         return float("nan"), float("nan")
