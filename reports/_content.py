@@ -71,6 +71,9 @@ class Board:
     title: str
     sections: list[Section]
     notes: list[str]
+    columns: list[Column]
+    metric: str
+    """What the first normaliser's error rate is called here: ``wer`` or ``cer``."""
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -90,12 +93,15 @@ def boards(frame: pd.DataFrame) -> list[Board]:
         raise StoreError("there is nothing to report: the run folder holds no finished and no failed cell")
     if "rank" not in frame:
         raise StoreError("a report needs scores: make the frame with a normalizer, frame(runs, normalizer=...)")
-    return [_board(rows) for rows in _comparable(_with_all_columns(frame))]
+    frame = _with_all_columns(frame)
+    return [_board(rows, frame) for rows in _comparable(frame)]
 
 
 def _with_all_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the frame with empty score columns where no cell has a result, so that failures can be shown."""
-    names = [name for name in score_columns(first_split(frame)) if name not in frame]
+    needed = score_columns(first_split(frame))
+    prefixes = ("", *(f"{slug}__" for slug in frame.attrs.get("others", ())))
+    names = [prefix + name for prefix in prefixes for name in needed if prefix + name not in frame]
     attrs = frame.attrs
     frame = frame.reindex(columns=[*frame.columns, *names])
     frame.attrs = attrs
@@ -114,17 +120,20 @@ def _comparable(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
             yield setting[setting["recipe"].isin([recipe, ""])]
 
 
-def _board(rows: pd.DataFrame) -> Board:
+def _board(rows: pd.DataFrame, frame: pd.DataFrame) -> Board:
     steps = rows["steps"].dropna().max()
     first = rows.iloc[0]
     title = f"{first['model']} on {first['corpus']} ({first['language']}), {count(steps).text} training steps"
+    decoding = rows["decoding"].dropna().unique()
+    if frame["decoding"].nunique() > 1 and len(decoding):
+        title += f", decoding {', '.join(decoding)}"
     sections = []
     order = [*BLOCKS, *sorted(set(rows["block"]) - set(BLOCKS))]
     for block in order:
         found = rows[rows["block"] == block]
         if not found.empty:
             sections.append(Section(block, BLOCKS.get(block, f"Budget in {block}"), in_order(found)))
-    return Board(title, sections, list(_notes(rows)))
+    return Board(title, sections, list(_notes(rows)), columns(rows, several_seeds(frame)), metric_of(rows))
 
 
 def in_order(rows: pd.DataFrame) -> pd.DataFrame:
@@ -132,21 +141,38 @@ def in_order(rows: pd.DataFrame) -> pd.DataFrame:
     first = rows["method"].ne("dense")  # the yardstick opens the reference rows
     return (
         rows.assign(_first=first, _failed=rows["status"].ne("ok"))
-        .sort_values(["keep", "_failed", "_first", "rank", f"{score_column(rows)}", "label", "seed"],
+        .sort_values(["keep", "_failed", "_first", "rank", score_column(rows), "label", "seed"],
                      ascending=[False, True, True, True, True, True, True])
         .drop(columns=["_first", "_failed"])
     )  # fmt: skip
 
 
 def score_column(frame: pd.DataFrame) -> str:
-    """Return the column that ranks: the metric of the normaliser's unit on the first split."""
-    return f"{column(first_split(frame))}_{frame.attrs.get('metric', 'wer')}"
+    """Return the column that ranks: the error rate in the normaliser's unit on the first split."""
+    return f"{column(first_split(frame))}_error"
+
+
+def metric_of(rows: pd.DataFrame, prefix: str = "") -> str:
+    """Return what the error rate of a board's normaliser is called; ``prefix`` is that of another one's columns."""
+    found = list(rows[f"{prefix}metric"].dropna().unique()) if f"{prefix}metric" in rows else []
+    about = rows.attrs.get("others", {}).get(prefix.removesuffix("__"), {}) if prefix else rows.attrs
+    said = str(about.get("metric", "wer"))
+    return str(found[0]) if found else said if said in ("wer", "cer") else "wer"
+
+
+def several_seeds(frame: pd.DataFrame) -> bool:
+    """Whether rows differ in their seed."""
+    return bool(frame["seed"].nunique() > 1)
 
 
 def _notes(rows: pd.DataFrame) -> Iterator[str]:
     """Yield what must be said below a board for its numbers to mean something."""
     about = rows.attrs
-    yield f"Normaliser {about.get('normalizer')}; signature {about.get('signature')}."
+    for prefix, one in (("", about), *((f"{slug}__", one) for slug, one in about.get("others", {}).items())):
+        signed = sorted(rows[f"{prefix}signature"].dropna().unique()) if f"{prefix}signature" in rows else []
+        said = f"signature {' / '.join(signed)}" if signed else "no scores"
+        yield f"{'Beside it: normaliser' if prefix else 'Normaliser'} {one.get('normalizer')}; {said}."
+    yield from (f"Scores left out: {fault}" for fault in about.get("faults", ()))
     for split in about.get("splits", ()):
         prefix = column(split)
         hashes = ", ".join(f"{value[:12]}" for value in rows[f"{prefix}_hash"].dropna().unique())
@@ -174,6 +200,7 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
 def _odd(rows: pd.DataFrame, prefix: str) -> str:
     """Return what is unusual about a split's data; empty where nothing is."""
     told = {"skipped": "unreadable and left out", "unreferenced": "without a reference word"}
+    told["emptied"] = "with a reference of which the normaliser leaves nothing"
     found = {what: rows[f"{prefix}_{what}"].max() for what in told if f"{prefix}_{what}" in rows}
     return "".join(f", {int(most)} {told[what]}" for what, most in found.items() if not absent(most) and most > 0)
 
@@ -181,10 +208,13 @@ def _odd(rows: pd.DataFrame, prefix: str) -> str:
 # --- columns ------------------------------------------------------------------------------------------------------
 
 
-def columns(frame: pd.DataFrame) -> list[Column]:
-    """Return the columns of the table for this frame's metric, splits and seeds."""
-    metric = frame.attrs["metric"]
-    splits = frame.attrs["splits"] or [first_split(frame)]
+def columns(rows: pd.DataFrame, seeds: bool | None = None) -> list[Column]:
+    """Return the columns of the table for these rows' metric, splits and normalisers.
+
+    ``seeds`` shows their column; by default where the rows differ in them.
+    """
+    metric = metric_of(rows)
+    splits = rows.attrs["splits"] or [first_split(rows)]
     first, other = column(splits[0]), "cer" if metric == "wer" else "wer"
     shown = [
         Column("rank", lambda row: count(row["rank"])),
@@ -195,6 +225,7 @@ def columns(frame: pd.DataFrame) -> list[Column]:
         Column("Δ to dense [95 %]", lambda row: interval(row, f"{first}_{metric}_delta", sign="+"), weight=6),
         Column(f"{other.upper()} %", lambda row: percent(row[f"{first}_{other}"], unit=""), weight=4),
         *(Column(f"{metric.upper()} {split} %", _percent_of(f"{column(split)}_{metric}")) for split in splits[1:]),
+        *_beside(rows, splits[0]),
         Column("params nominal", lambda row: si(row["params_nominal"]), weight=7),
         Column("params stored", lambda row: si(row["params_stored"])),
         Column("size", lambda row: si(row["bytes"], unit="B"), weight=2),
@@ -208,9 +239,26 @@ def columns(frame: pd.DataFrame) -> list[Column]:
         Column("extra passes", lambda row: count(_passes(row)), weight=1),
         Column("train s", lambda row: number(row["train_seconds"]), weight=1),
     ]
-    if frame["seed"].nunique() > 1:
+    if several_seeds(rows) if seeds is None else seeds:
         shown.insert(2, Column("seed", lambda row: count(row["seed"])))
     return shown
+
+
+def _beside(rows: pd.DataFrame, split: str) -> Iterator[Column]:
+    """Yield the error rate and the rank by every further normaliser."""
+    for slug, about in rows.attrs.get("others", {}).items():
+        name, error = about["normalizer"], f"{slug}__{column(split)}_error"
+        metric = metric_of(rows, f"{slug}__").upper()
+        yield Column(f"{metric} {split} % by {name} [95 %]", _interval_of(error), weight=8)
+        yield Column(f"rank by {name}", _count_of(f"{slug}__rank"), weight=7)
+
+
+def _interval_of(name: str) -> Callable[[pd.Series], Cell]:
+    return lambda row: interval(row, name)
+
+
+def _count_of(name: str) -> Callable[[pd.Series], Cell]:
+    return lambda row: count(row[name])
 
 
 def _passes(row: pd.Series) -> Any:

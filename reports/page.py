@@ -40,15 +40,17 @@ def page(frame: pd.DataFrame) -> str:
 
     from reports.pareto import draw, render
 
-    shown = content.columns(frame)
     boards = [
         {
             "title": board.title,
             "notes": board.notes,
+            "columns": board.columns,
             "sections": [
                 {
                     "title": section.title,
-                    "rows": list(zip(section.rows["status"].eq("ok"), content.cells(section.rows, shown), strict=True)),
+                    "rows": list(
+                        zip(section.rows["status"].eq("ok"), content.cells(section.rows, board.columns), strict=True)
+                    ),
                 }
                 for section in board.sections
             ],
@@ -64,7 +66,6 @@ def page(frame: pd.DataFrame) -> str:
     )
     return environment.get_template("leaderboard.html.j2").render(
         boards=boards,
-        columns=shown,
         picture=base64.b64encode(render(draw(frame), "svg")).decode(),
         definitions=[line.replace("**", "") for line in content.DEFINITIONS],
     )

@@ -79,7 +79,7 @@ def draw(frame: pd.DataFrame) -> Figure:
     from matplotlib.figure import Figure
 
     boards = content.boards(frame)
-    rows = [_points(board, frame) for board in boards]
+    rows = [_points(board) for board in boards]
     looks = _looks(rows)
     with mpl.rc_context(_STYLE):
         lines = -(-(len(looks) + 2) // _legend_columns(list(looks)))  # constrained layout takes them from the panels
@@ -91,7 +91,7 @@ def draw(frame: pd.DataFrame) -> Figure:
             for ax, panel in zip(axes, PANELS, strict=True):
                 _panel(ax, panel, points, looks)
             _scale(axes[0], points)
-            axes[0].set_ylabel(_score_name(frame))
+            axes[0].set_ylabel(_score_name(board))
             part.suptitle(board.title, x=0.008, ha="left", fontsize=16, fontweight="bold", color=_INK)
         own = [points["block"].eq("reference") & ~points["label"].isin(list(_REFERENCES)) for points in rows]
         _legend(figure, looks, alone=any(found.any() for found in own))
@@ -116,15 +116,14 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def _score_name(frame: pd.DataFrame) -> str:
-    split = (frame.attrs["splits"] or ["test"])[0]
-    return f"{frame.attrs['metric'].upper()} on {split}, % (95 % interval)"
+def _score_name(board: content.Board) -> str:
+    return f"{board.metric.upper()} on {content.first_split(board.rows)}, % (95 % interval)"
 
 
-def _points(board: content.Board, frame: pd.DataFrame) -> pd.DataFrame:
+def _points(board: content.Board) -> pd.DataFrame:
     """Return what is drawn of a board, in per cent; several seeds become their mean, with the widest bars."""
     rows = board.rows
-    score = content.score_column(frame)
+    score = content.score_column(rows)
     rows = rows[rows["status"].eq("ok") & rows[score].notna()]
     costs = sorted({panel.cost for panel in PANELS})
     table = rows[["block", "label", "method", "keep", *costs]].assign(

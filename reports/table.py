@@ -33,7 +33,7 @@ class Table(Report):
         boards = content.boards(frame)
         out.mkdir(parents=True, exist_ok=True)
         return [
-            write_atomically(out / "leaderboard.md", "\n".join(markdown(frame, boards))),
+            write_atomically(out / "leaderboard.md", "\n".join(markdown(boards))),
             write_atomically(out / "leaderboard.csv", csv(boards)),
         ]
 
@@ -56,11 +56,11 @@ def csv(boards: Sequence[content.Board]) -> str:
     return rows.to_csv(index=False, lineterminator="\n")
 
 
-def markdown(frame: pd.DataFrame, boards: Sequence[content.Board]) -> Iterator[str]:
+def markdown(boards: Sequence[content.Board]) -> Iterator[str]:
     """Yield the lines of ``leaderboard.md``."""
-    shown = content.columns(frame)
     yield "# Leaderboard"
     for board in boards:
+        shown = board.columns
         yield from ("", f"## {escape(board.title)}", "")
         for section in board.sections:
             yield from (f"### {escape(section.title)}", "", *grid(content.cells(section.rows, shown), shown), "")

@@ -21,7 +21,7 @@ def show(frame: pd.DataFrame, console: Console) -> None:
         StoreError: nothing to report, or no scores in the frame.
     """
     for board in content.boards(frame):
-        console.print(_fitting(board, content.columns(frame), console))
+        console.print(_fitting(board, board.columns, console))
         for _, row in board.rows[board.rows["status"] != "ok"].iterrows():
             where = f"{row['label']} ({row['block']}, kept {content.percent(row['keep'], digits=0).text})"
             text = f"FAILED {where}: {' '.join(row['error'].split())}"
@@ -50,7 +50,7 @@ def _table(board: content.Board, shown: Sequence[content.Column]) -> Table:
 
     table = Table(title=escape(board.title), title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in shown:
-        heading = escape("\n".join(textwrap.wrap(column.name, 10)))
+        heading = escape("\n".join(textwrap.wrap(column.name, 10, break_long_words=False)))
         table.add_column(heading, justify="left" if column.words else "right", no_wrap=True, vertical="bottom")
     for section in board.sections:
         table.add_row("", f"[bold cyan]{escape(section.block)} block[/]")

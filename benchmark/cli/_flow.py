@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,15 +31,35 @@ def carry_out(spec: Leaderboard, out: Path, workers: int | None, quiet: bool) ->
     if spec.profile is not None:
         harness.profile(out, spec, quiet=quiet)
     cells = {path.cell.id for path in tree.cells}
+    left_out: list[str] = []
     try:
         written = report([out], out, spec.normalizer, cells=cells)
+    except ScoresLeftOutError as error:
+        written, left_out = error.written, error.faults
     finally:  # whatever a report runs into, why a cell failed is said
         say_failed(outcome.failed)
-    dropped = drop_artefacts(out, cells, spec.keep_artefacts, spec.normalizer)
-    if dropped:
-        print(f"keep_artefacts: {spec.keep_artefacts}: {len(dropped)} model(s) deleted, records and plans kept")
+    if not left_out:  # else it is not known which models are on the front
+        dropped = drop_artefacts(out, cells, spec.keep_artefacts, spec.normalizer)
+        if dropped:
+            print(f"keep_artefacts: {spec.keep_artefacts}: {len(dropped)} model(s) deleted, records and plans kept")
     say_written(written)
-    return 1 if outcome.failed else 0
+    say_left_out(left_out)
+    return 1 if outcome.failed or left_out else 0
+
+
+class ScoresLeftOutError(PrunebenchError):
+    """A normaliser broke: reports were written, without its scores."""
+
+    def __init__(self, faults: list[str], written: list[Path]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+        self.written = written
+
+
+def say_left_out(faults: Sequence[str]) -> None:
+    """Name, on stderr, the normalisers that broke."""
+    for fault in faults:
+        print(f"prunebench: error: {fault}; its scores are left out, records are kept", file=sys.stderr)
 
 
 def say_failed(failed: Sequence[Record]) -> None:
@@ -53,13 +74,18 @@ def report(
 ) -> list[Path]:
     """Write all reports of some runs into ``out``, print the table, and return the paths written.
 
+    ``normalizer`` may name several, separated by commas: the first ranks, the others stand beside it.
+
     Raises:
         StoreError: a run folder or record that cannot be used, or ``out`` cannot be written.
+        SpecError: no such normaliser, or none for a language.
+        ScoresLeftOutError: a normaliser broke; all was written and shown without its scores.
         PrunebenchError: a report broke; the others were written.
     """
     from benchmark.store.frame import frame
 
-    table = frame(runs, normalizer=normalizer, cells=cells)
+    left_out: list[str] = []
+    table = frame(runs, normalizer=normalizer, cells=cells, faults=left_out)
     written: list[Path] = []
     faults: list[str] = []
     for name in REGISTRY.names("report"):
@@ -74,7 +100,9 @@ def report(
     if show:
         show_table(table)
     if faults:
-        raise PrunebenchError(f"{'; '.join(faults)}. The other reports are in {out}")
+        raise PrunebenchError(f"{'; '.join([*left_out, *faults])}. The other reports are in {out}")
+    if left_out:
+        raise ScoresLeftOutError(left_out, written)
     return written
 
 

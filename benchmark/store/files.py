@@ -23,7 +23,8 @@ def write_atomically(path: Path, data: bytes | str) -> Path:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
         with temporary.open("wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
+            # half a surrogate pair has no UTF-8; its escape \udXXX is what JSON writes for it
+            file.write(data.encode(errors="backslashreplace") if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -110,13 +110,20 @@ class Attempt:
     ) -> str:
         """Write one split's transcripts (columns, or one mapping an utterance) and return the file's name.
 
+        Half a surrogate pair, which no file in UTF-8 can hold, is stored as U+FFFD.
+
         Raises:
             StoreError: ``id``, ``reference`` or ``hypothesis`` is missing, or the file cannot be written.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.table(dict(columns)) if isinstance(columns, Mapping) else pa.Table.from_pylist(list(columns))
+        rows: Any = dict(columns) if isinstance(columns, Mapping) else list(columns)
+        make = pa.table if isinstance(columns, Mapping) else pa.Table.from_pylist
+        try:
+            table = make(rows)
+        except UnicodeEncodeError:
+            table = make(_encodable(rows))
         missing = {"id", "reference", "hypothesis"} - set(table.column_names)
         if missing:
             raise StoreError(f"{self.path}: transcripts of {split!r} lack the column {min(missing)!r}")
@@ -152,6 +159,15 @@ class Attempt:
         """Remove the folder of an attempt that was given up; a committed one stays."""
         if not (self.path / RECORD).exists():
             shutil.rmtree(self.path)
+
+
+def _encodable(value: Any) -> Any:
+    """Return nested data with U+FFFD for every half of a surrogate pair in its texts."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, Mapping):
+        return {key: _encodable(item) for key, item in value.items()}
+    return [_encodable(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def clear_uncommitted(run: Path, cell: str) -> None:
