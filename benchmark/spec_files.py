@@ -14,9 +14,11 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from benchmark.api import Corpus
 from benchmark.errors import SpecError, nearest
 from benchmark.registry import REGISTRY
-from benchmark.specs import Leaderboard, MethodSpec, Row
+from benchmark.specs import LANGUAGE, CorpusSpec, Leaderboard, MethodSpec, Row
+from benchmark.text.chosen import checked
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 YARDSTICK = "dense"
@@ -84,6 +86,7 @@ def override(
     seeds: Sequence[int] | None = None,
     steps: int | None = None,
     normalizer: str | None = None,
+    languages: Sequence[str] | None = None,
 ) -> Leaderboard:
     """Return the spec with what the flags ask for; None leaves a part as it is.
 
@@ -106,6 +109,8 @@ def override(
         data["training"] = {**data.get("training", {}), "steps": steps}
     if normalizer is not None:
         data["normalizer"] = normalizer
+    if languages is not None:
+        data["languages"] = list(languages)
     return parse(data, f"spec {spec.name!r} with flags")
 
 
@@ -116,22 +121,36 @@ def validate(spec: Leaderboard) -> Leaderboard:
         SpecError: what is unknown or does not fit; the nearest name is suggested.
         DataError: a model or corpus that is not there.
     """
-    REGISTRY.get("normalizer", spec.normalizer)
+    if spec.languages and not spec.corpus.for_any_language:
+        raise SpecError(
+            f"languages: corpus {spec.corpus.name!r} is the same in all; write {LANGUAGE} in its name or options, "
+            f"e.g. synthetic-{LANGUAGE}, or take the preset 'languages'"
+        )
+    if not spec.languages and spec.corpus.for_any_language:
+        raise SpecError(f"corpus {spec.corpus.name!r} holds {LANGUAGE}, and no languages are named: --languages hi,ta")
     for number, row in enumerate(spec.grid):
         _check_row(row, f"grid[{number}]")
     REGISTRY.get("model", spec.model.name, **spec.model.options)
-    corpus = REGISTRY.get("corpus", spec.corpus.name, **spec.corpus.options)
-    if not spec.corpus.evaluate:
+    for one in spec.per_language():
+        corpus = _check_corpus(one.corpus)
+        checked(spec.normalizer, corpus.language)
+    return spec
+
+
+def _check_corpus(spec: CorpusSpec) -> Corpus:
+    """Return the corpus of a spec whose splits can be used."""
+    corpus: Corpus = REGISTRY.get("corpus", spec.name, **spec.options)
+    if not spec.evaluate:
         raise SpecError(f"corpus.evaluate is empty; name at least one split of: {', '.join(corpus.splits)}")
-    for split in (spec.corpus.train, *spec.corpus.evaluate):
+    for split in (spec.train, *spec.evaluate):
         if split not in corpus.splits:
-            raise SpecError(f"corpus {spec.corpus.name!r} has no split {split!r}{nearest(split, corpus.splits)}")
-    if spec.corpus.train in spec.corpus.evaluate:
-        raise SpecError(f"corpus.evaluate names {spec.corpus.train!r}, which is the split that is trained on")
-    for split, limit in spec.corpus.evaluate.items():
+            raise SpecError(f"corpus {spec.name!r} has no split {split!r}{nearest(split, corpus.splits)}")
+    if spec.train in spec.evaluate:
+        raise SpecError(f"corpus.evaluate names {spec.train!r}, which is the split that is trained on")
+    for split, limit in spec.evaluate.items():
         if limit is not None and limit < 1:
             raise SpecError(f"corpus.evaluate.{split} = {limit}: at least 1 utterance, or null for all")
-    return spec
+    return corpus
 
 
 def fractions(text: str, flag: str = "--budgets") -> list[float]:

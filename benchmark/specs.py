@@ -22,6 +22,10 @@ IDENTITY_VERSION = 3
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
+LANGUAGE = "{language}"
+"""What stands for the language in the corpus of a leaderboard of several."""
+
+
 class Training(Frozen):
     """The recipe every cell of a leaderboard shares: T optimiser steps and how each is made."""
 
@@ -50,6 +54,20 @@ class CorpusSpec(Frozen):
     options: dict[str, Any] = Field(default_factory=dict)
     train: str = "train"
     evaluate: dict[str, int | None] = Field(default={"test": 300})
+
+    @property
+    def for_any_language(self) -> bool:
+        """Whether name or options hold a place for the language."""
+        return any(LANGUAGE in text for text in (self.name, *self.options.values()) if isinstance(text, str))
+
+    def spoken(self, language: str) -> CorpusSpec:
+        """Return the corpus of one language: its code in the place of ``{language}`` in the name and in options."""
+
+        def put(value: Any) -> Any:
+            return value.replace(LANGUAGE, language) if isinstance(value, str) else value
+
+        options = {key: put(value) for key, value in self.options.items()}
+        return self.model_copy(update={"name": put(self.name), "options": options})
 
 
 COMPOSE = "compose"
@@ -133,10 +151,30 @@ class Leaderboard(Frozen):
     seeds: list[Seed] = Field(default=[0], min_length=1)
     training: Training = Training()
     decoding: Decoding = Decoding()
-    normalizer: str = "hindi"
+    languages: list[str] = Field(
+        default=[], description="the grid once for each of these languages, whose code stands for {language} in corpus"
+    )
+    normalizer: str = Field(default="auto", description="of the scores; auto: that of each corpus' language")
     profile: ProfileSpec | None = ProfileSpec()
     keep_artefacts: Literal["all", "front", "none"] = "all"
     """Which models stay on disk once they have been timed: all, those on a Pareto front of error against size, none."""
+
+    @field_validator("languages")
+    @classmethod
+    def _each_language_once(cls, value: list[str]) -> list[str]:
+        for code in value:
+            if value.count(code) > 1:
+                raise ValueError(f"language {code!r} is named twice")
+        return value
+
+    def per_language(self) -> list[Leaderboard]:
+        """Return one leaderboard a language, each with its own corpus; this one alone where no languages are named."""
+        if not self.languages:
+            return [self]
+        return [
+            self.model_copy(update={"languages": [], "corpus": self.corpus.spoken(language)})
+            for language in self.languages
+        ]
 
 
 class Cell(Frozen):

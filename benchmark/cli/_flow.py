@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 def carry_out(spec: Leaderboard, out: Path, workers: int | None, quiet: bool) -> int:
     """Run what is missing, time it, write the reports and print the table; return the exit code."""
-    from benchmark.harness.tree import grow
+    from benchmark.harness.tree import grown
     from benchmark.store.folders import check_run
     from benchmark.store.front import drop_artefacts
 
-    tree = grow(spec)  # before anything is written: a program that breaks its contract is a wrong spec
+    trees = grown(spec)  # before anything is written: a program that breaks its contract is a wrong spec
     check_run(out)
     from benchmark.harness import run as harness
 
     outcome = harness.run(spec, out=out, workers=workers, quiet=quiet)
     if spec.profile is not None:
         harness.profile(out, spec, quiet=quiet)
-    cells = {path.cell.id for path in tree.cells}
+    cells = {path.cell.id for tree in trees for path in tree.cells}
     left_out: list[str] = []
     try:
         written = report([out], out, spec.normalizer, cells=cells)

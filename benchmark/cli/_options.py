@@ -16,7 +16,18 @@ Methods = Annotated[
 Budgets = Annotated[str | None, typer.Option("--budgets", help="Kept fractions of every row with a budget: 0.8,0.6.")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds: 0,1,2.")]
 Steps = Annotated[int | None, typer.Option("--steps", help="Optimiser steps on the path of every cell.")]
-Normalizer = Annotated[str | None, typer.Option("--normalizer", help="Normaliser of the scores.")]
+Normalizer = Annotated[
+    str | None,
+    typer.Option(
+        "--normalizer",
+        help="Normaliser of the scores: hindi, hindi\\[nasal=off], auto (that of each corpus' language), or several "
+        "side by side, of which the first ranks: a,b.",
+    ),
+]
+Languages = Annotated[
+    str | None,
+    typer.Option("--languages", help="The grid once for each of these languages, with its own normaliser: hi,ta,bn."),
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder.  [default: out/<name of the spec>]")]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=0, help="Worker processes; 0: this one.  [default: a core each]")
@@ -26,7 +37,13 @@ SpecSource = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or
 
 
 def read_spec(
-    source: str, methods: str | None, budgets: str | None, seeds: str | None, steps: int | None, normalizer: str | None
+    source: str,
+    methods: str | None,
+    budgets: str | None,
+    seeds: str | None,
+    steps: int | None,
+    normalizer: str | None,
+    languages: str | None,
 ) -> Leaderboard:
     """Return the spec with the flags laid over it, checked: nothing has been written yet.
 
@@ -40,6 +57,7 @@ def read_spec(
         seeds=None if seeds is None else integers(seeds, "--seeds"),
         steps=steps,
         normalizer=normalizer,
+        languages=None if languages is None else items(languages, "--languages"),
     )
     return validate(chosen)
 

@@ -12,12 +12,18 @@ from benchmark.registry import REGISTRY
 
 
 def leaderboard(
-    preset: Annotated[str, typer.Option("--preset", help="Name of a preset, or a YAML file.")] = "default",
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset", help="Name of a preset, or a YAML file.  [default: default; languages with --languages]"
+        ),
+    ] = None,
     methods: options.Methods = None,
     budgets: options.Budgets = None,
     seeds: options.Seeds = None,
     steps: options.Steps = None,
     normalizer: options.Normalizer = None,
+    languages: options.Languages = None,
     out: options.Out = None,
     workers: options.Workers = None,
     quiet: options.Quiet = False,
@@ -26,7 +32,8 @@ def leaderboard(
 
     What is finished is not done again, so the same command goes on after an interruption.
     """
-    spec = options.read_spec(preset, methods, budgets, seeds, steps, normalizer)
+    source = preset or ("default" if languages is None else "languages")
+    spec = options.read_spec(source, methods, budgets, seeds, steps, normalizer, languages)
     raise typer.Exit(carry_out(spec, options.folder_of(spec, out), workers, quiet))
 
 

@@ -37,19 +37,25 @@ def plan(
     seeds: options.Seeds = None,
     steps: options.Steps = None,
     normalizer: options.Normalizer = None,
+    languages: options.Languages = None,
     out: options.Out = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Show the cells of a spec, which are done, and how many training steps the rest costs. Writes nothing."""
-    from benchmark.harness.tree import grow
+    from benchmark.harness.tree import grown
 
-    chosen = options.read_spec(spec, methods, budgets, seeds, steps, normalizer)
-    tree, folder = grow(chosen), options.folder_of(chosen, out)
+    chosen = options.read_spec(spec, methods, budgets, seeds, steps, normalizer, languages)
+    trees, folder = grown(chosen), options.folder_of(chosen, out)
     found = _records(folder)
-    rows = [_row(path, found) for path in tree.cells]
-    missing = [path.cell.id for path, row in zip(tree.cells, rows, strict=True) if row["state"] != "done"]
+    rows = [_row(path, found) for tree in trees for path in tree.cells]
+    undone = {row["id"] for row in rows if row["state"] != "done"}
+    shared, unshared = sum(tree.steps_shared for tree in trees), sum(tree.steps_unshared for tree in trees)
     costs = Costs(
-        tree.steps_shared, tree.steps_unshared, tree.saving, _left(tree, missing, folder), _disk(chosen, tree, found)
+        shared,
+        unshared,
+        1 - shared / unshared if unshared else 0.0,
+        sum(_left(tree, undone, folder) for tree in trees),
+        _disk(chosen, len(rows), found),
     )
     if as_json:
         print(json.dumps({"name": chosen.name, "out": str(folder), "cells": rows, **asdict(costs)}, indent=1))
@@ -69,6 +75,7 @@ def _row(path: Any, found: dict[str, Record]) -> dict[str, Any]:
     cell, record = path.cell, found.get(path.cell.id)
     return {
         "id": cell.id,
+        "language": cell.corpus["language"],
         "method": cell.method.name,
         "options": cell.method.options,
         "budget": cell.budget.kind,
@@ -79,14 +86,13 @@ def _row(path: Any, found: dict[str, Record]) -> dict[str, Any]:
     }
 
 
-def _left(tree: Tree, cells: list[str], folder: Path) -> int:
+def _left(tree: Tree, wanted: set[str], folder: Path) -> int:
     """Return the optimiser steps that the given cells still need, with what lies in ``work`` taken as it is."""
     has: Any = lambda node, optimizer: False  # noqa: E731
     if (folder / "work").is_dir():
         from benchmark.harness.state import Workshop
 
         has = Workshop(folder).has
-    wanted = set(cells)
     todo: list[str | None] = []
     for path in tree.cells:
         if path.cell.id in wanted:
@@ -101,13 +107,13 @@ def _left(tree: Tree, cells: list[str], folder: Path) -> int:
     return sum(tree.nodes[node].fit.steps for node in needed)
 
 
-def _disk(spec: Leaderboard, tree: Tree, found: dict[str, Record]) -> int | None:
+def _disk(spec: Leaderboard, cells: int, found: dict[str, Record]) -> int | None:
     """Return the bytes that all artefacts take at most: each as large as the dense one."""
     if spec.keep_artefacts == "none" and spec.profile is None:
         return 0
     known = (record.data["counts"].get("params_dense") for record in found.values() if record.ok)
     dense = next((4 * count for count in known if count), None) or _parameter_bytes(spec)
-    return None if dense is None else dense * len(tree.cells)
+    return None if dense is None else dense * cells
 
 
 def _parameter_bytes(spec: Leaderboard) -> int | None:
@@ -131,7 +137,7 @@ def _print(spec: Leaderboard, folder: Path, rows: list[dict[str, Any]], costs: C
     from benchmark.cli._tables import print_table
 
     print(f"{spec.name}: {len(rows)} cells in {folder}")
-    headings = ("cell", "method", "budget", "kept", "seed", "steps", "state")
+    headings = ("cell", "language", "method", "budget", "kept", "seed", "steps", "state")
     print_table(headings, map(_texts, rows), right=("kept", "seed", "steps"), whole=headings)
     counted = [(state, sum(row["state"] == state for row in rows)) for state in ("done", "missing", "failed")]
     print(", ".join(f"{number} {state}" for state, number in counted))
@@ -150,7 +156,7 @@ def _texts(row: dict[str, Any]) -> list[str]:
     listed = ",".join(f"{key}={value}" for key, value in row["options"].items())
     label = f"{row['method']}[{listed}]" if listed else row["method"]
     keep = "–" if row["keep"] is None else f"{row['keep']:g}"
-    return [row["id"], label, row["budget"], keep, str(row["seed"]), str(row["steps"]), row["state"]]
+    return [row["id"], row["language"], label, row["budget"], keep, str(row["seed"]), str(row["steps"]), row["state"]]
 
 
 @REGISTRY.register("verb", "plan")

@@ -40,7 +40,10 @@ def profile(
 
     settings = ProfileSpec(utterances=utterances, batch=batch, repeats=repeats)
     written = profile_folder(folder, into, settings, quiet=quiet)
-    print(f"written: {written}" if written else f"{folder}: there is no saved artefact to time")
+    if not written:
+        print(f"{folder}: there is no saved artefact to time")
+    for path in written:
+        print(f"written: {path}")
 
 
 @REGISTRY.register("verb", "profile")

@@ -16,12 +16,13 @@ def run(
     seeds: options.Seeds = None,
     steps: options.Steps = None,
     normalizer: options.Normalizer = None,
+    languages: options.Languages = None,
     out: options.Out = None,
     workers: options.Workers = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Carry out a spec: train, prune, measure, time, report. Finished cells are not done again."""
-    chosen = options.read_spec(spec, methods, budgets, seeds, steps, normalizer)
+    chosen = options.read_spec(spec, methods, budgets, seeds, steps, normalizer, languages)
     raise typer.Exit(carry_out(chosen, options.folder_of(chosen, out), workers, quiet))
 
 

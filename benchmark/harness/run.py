@@ -18,7 +18,7 @@ from filelock import Timeout
 
 from benchmark.errors import PrunebenchError
 from benchmark.harness.progress import Bars
-from benchmark.harness.tree import Tree, grow
+from benchmark.harness.tree import Tree, grow, grown
 from benchmark.harness.worker import Worker, claim
 from benchmark.registry import REGISTRY
 from benchmark.spec_files import as_spec
@@ -56,7 +56,16 @@ def run(
     """
     spec = as_spec(spec)
     folder = check_run(Path(out) if out is not None else Path("out") / spec.name)
-    tree = grow(spec)
+    outcome = RunOutcome([])
+    for tree in grown(spec):  # a language after the other: each uses all workers
+        records = _finish(tree, folder, workers, quiet)
+        outcome.records += records
+        outcome.failed += [record for record in records if not record.ok]
+    return outcome
+
+
+def _finish(tree: Tree, folder: Path, workers: int | None, quiet: bool) -> list[Record]:
+    """Bring every cell of a tree to a record, and return the newest of each."""
     missing = [path for path in tree.cells if finished(folder, path.cell.id) is None]
     if missing:
         _work(tree, folder, folder / "work" / "jobs" / secrets.token_hex(6), workers, quiet)
@@ -64,8 +73,7 @@ def run(
     else:
         _begin(tree, folder)
     wanted = {path.cell.id: place for place, path in enumerate(tree.cells)}
-    found = sorted((r for r in latest(folder) if r.cell in wanted), key=lambda record: wanted[record.cell])
-    return RunOutcome(found, [record for record in found if not record.ok])
+    return sorted((r for r in latest(folder) if r.cell in wanted), key=lambda record: wanted[record.cell])
 
 
 def _begin(tree: Tree, folder: Path) -> None:
@@ -227,21 +235,29 @@ def _tidy(tree: Tree, folder: Path) -> None:
 # --- timings ------------------------------------------------------------------------------------------------------
 
 
-def profile(out: Path | str, spec: Leaderboard, quiet: bool = False) -> Path | None:
-    """Time the artefacts of the spec's cells that have no timing on this device yet; return the timing record."""
+def profile(out: Path | str, spec: Leaderboard, quiet: bool = False) -> list[Path]:
+    """Time the artefacts of the spec's cells that have no timing on this device yet; return the timing records."""
     if spec.profile is None:
-        return None
+        return []
     folder = open_run(out)
-    cells = {path.cell.id for path in grow(spec).cells}
-    found = [record for record in latest(folder) if record.ok and record.cell in cells]
-    return _time(found, folder, spec.profile, spec.corpus, quiet, again=False)
+    written = []
+    for one in spec.per_language():
+        cells = {path.cell.id for path in grow(one).cells}
+        found = [record for record in latest(folder) if record.ok and record.cell in cells]
+        written += [_time(found, folder, spec.profile, one.corpus, quiet, again=False)]
+    return [path for path in written if path is not None]
 
 
-def profile_folder(source: Path, into: Path, settings: ProfileSpec, quiet: bool = False) -> Path | None:
-    """Time one attempt, or all results of a run folder, on this machine; the record goes into ``into``."""
+def profile_folder(source: Path, into: Path, settings: ProfileSpec, quiet: bool = False) -> list[Path]:
+    """Time one attempt, or all results of a run folder, on this machine; the records go into ``into``."""
     alone = (source / "record.json").is_file()
     found = [read_record(source)] if alone else [record for record in latest(open_run(source)) if record.ok]
-    return _time(found, into, settings, corpus_of(source.parents[2] if alone else source, found), quiet, again=True)
+    home = source.parents[2] if alone else source
+    by_corpus: dict[str, list[Record]] = {}
+    for record in found:
+        by_corpus.setdefault(json.dumps(record.data["spec"]["corpus"], sort_keys=True), []).append(record)
+    timed = [_time(some, into, settings, corpus_of(home, some), quiet, again=True) for some in by_corpus.values()]
+    return [path for path in timed if path is not None]
 
 
 def corpus_of(folder: Path, found: list[Record]) -> CorpusSpec:
@@ -249,8 +265,10 @@ def corpus_of(folder: Path, found: list[Record]) -> CorpusSpec:
     about = found[0].data["spec"]["corpus"] if found else {}
     if (folder / MARKER).is_file():
         for kept in kept_specs(folder):
-            if kept.get("corpus", {}).get("name", CorpusSpec().name) == about.get("name"):
-                return CorpusSpec.model_validate(kept.get("corpus", {}))
+            corpus = CorpusSpec.model_validate(kept.get("corpus", {}))
+            said = about.get("options", {})  # of several languages of one name, the one of these records
+            if corpus.name == about.get("name") and all(said.get(k, v) == v for k, v in corpus.options.items()):
+                return corpus
     return CorpusSpec(**{key: about[key] for key in ("name", "options") if key in about})
 
 

@@ -105,8 +105,17 @@ class Tree:
         return any(node in other.rewind_to.values() for other in self.nodes.values())
 
 
+def grown(spec: Leaderboard) -> list[Tree]:
+    """Return one tree a language of the spec, or its only one; all are grown before any is worked on.
+
+    Raises:
+        SpecError: as ``grow``.
+    """
+    return [grow(one) for one in spec.per_language()]
+
+
 def grow(spec: Leaderboard) -> Tree:
-    """Unfold a leaderboard into cells and merge their programs into a tree.
+    """Unfold a leaderboard of one corpus into cells and merge their programs into a tree.
 
     Raises:
         SpecError: a name, an option or a budget that does not fit; a program that breaks its contract.
