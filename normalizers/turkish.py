@@ -1,0 +1,64 @@
+"""Turkish: dotted and dotless i, the circumflex that few write, the apostrophe before suffixes."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import ClassVar
+
+from benchmark.registry import REGISTRY
+from benchmark.text.common import CASE, digits_rule, fold_case, program, punctuation_rule
+from benchmark.text.rules import RuleBased, TextRule, table
+
+_DOTTED = re.compile("[Iİi]\u0307+")
+_PLAIN = str.maketrans("âîû", "aiu")
+
+
+def turkish_case(text: str) -> str:
+    """Lower case as Turkish has it: I to ı and İ to i; the i with two dots that other lower-casing leaves, to i."""
+    text = _DOTTED.sub("i", text).replace("İ", "i").replace("I", "ı")
+    return _DOTTED.sub("i", fold_case(text).replace("I", "ı"))
+
+
+@cache
+def _stems() -> tuple[str, ...]:
+    return tuple(row["stem"] for row in table("normalizers", "turkish_circumflex_stems.tsv"))
+
+
+def circumflex(word: str) -> str:
+    """Leave out the circumflex, but in words that only it tells from another."""
+    return word if word.startswith(_stems()) else word.translate(_PLAIN)
+
+
+@REGISTRY.register("normalizer", "turkish")
+class Turkish(RuleBased):
+    """Turkish text for word error rates: I is ı and İ is i, whatever the computer's language.
+
+    Folds: case, the apostrophe before the suffixes of names (İstanbul'da = İstanbulda), grouped numbers (1.000), the
+    circumflex that TDK prescribes in some words and many leave out (rüzgâr = rüzgar).
+    Keeps: ı and i, ö and o, ğ, ş, ç; the decimal comma; the circumflex of words that mean something else without it
+    (kâr, profit / kar, snow), with all their suffixes.
+    Source: own rules after the spelling guide of the Türk Dil Kurumu; Unicode's SpecialCasing for i.
+    """
+
+    languages: ClassVar[tuple[str, ...]] = ("tr",)
+    program: ClassVar[tuple[TextRule, ...]] = program(
+        TextRule(
+            "case",
+            CASE.default,
+            "lower case as in Turkish, I to ı, İ to i: not spoken",
+            ("ISPARTA İzmir", "ısparta izmir"),
+            turkish_case,
+        ),
+        digits_rule(decimal=",", groups=".\u00a0\u202f"),
+        punctuation_rule(decimal=","),
+        TextRule(
+            "circumflex",
+            True,
+            "no circumflex, but for listed stems: a habit of writing",
+            ("rüzgâr", "rüzgar"),
+            circumflex,
+            "word",
+            judged=True,
+        ),
+    )

@@ -1,0 +1,44 @@
+"""Whisper's own normaliser for English, as a reference."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import ClassVar
+
+from benchmark.api import Normalizer
+from benchmark.registry import REGISTRY
+
+
+@REGISTRY.register("normalizer", "whisper_english")
+class WhisperEnglish(Normalizer):
+    """Whisper's EnglishTextNormalizer, unchanged, because nearly all English word error rates are reported with it.
+
+    Folds: what the basic one does, and fillers (hmm, uh), contractions (won't = will not), titles (Mr), number words to
+    digits (twenty one = 21), money, British to American spellings.
+    Keeps: letters without their accents. Known faults: it is not idempotent on number phrases ("one hundred and one"
+    and its neighbours), and it is for English alone.
+    Source: ``transformers.models.whisper.english_normalizer.EnglishTextNormalizer`` with the spelling map of OpenAI's
+    whisper, release 20250625.
+    """
+
+    languages: ClassVar[tuple[str, ...]] = ("en",)
+    reference: ClassVar[bool] = True
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)
+        # Here and not above: it takes a second. This module of transformers needs no torch.
+        from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+        self._english = EnglishTextNormalizer(_spellings())
+
+    def __call__(self, text: str) -> str:
+        """Return what transformers returns."""
+        return str(self._english(text))
+
+
+@cache
+def _spellings() -> dict[str, str]:
+    text = files("normalizers").joinpath("data", "english_spelling.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
