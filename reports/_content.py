@@ -245,8 +245,10 @@ def columns(rows: pd.DataFrame, seeds: bool | None = None) -> list[Column]:
 
 
 def _beside(rows: pd.DataFrame, split: str) -> Iterator[Column]:
-    """Yield the error rate and the rank by every further normaliser."""
+    """Yield the error rate and the rank by every further normaliser that has scores here."""
     for slug, about in rows.attrs.get("others", {}).items():
+        if rows[f"{slug}__signature"].isna().all():
+            continue
         name, error = about["normalizer"], f"{slug}__{column(split)}_error"
         metric = metric_of(rows, f"{slug}__").upper()
         yield Column(f"{metric} {split} % by {name} [95 %]", _interval_of(error), weight=8)

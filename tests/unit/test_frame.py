@@ -10,15 +10,17 @@ import pandas as pd
 import pytest
 
 import benchmark
-from benchmark.errors import StoreError
+from benchmark.errors import SpecError, StoreError
 from benchmark.measure import bootstrap
-from benchmark.measure.scores import Normalised, compare, scored
+from benchmark.measure.scores import BrokenNormalizerError, Normalised, compare, scored
 from benchmark.store.folders import open_run
 from benchmark.store.frame import frame, label
+from benchmark.store.front import front_cells
 from benchmark.store.merging import merge
 from benchmark.store.records import RECORD, Record, finished, latest
 from benchmark.store.scoring import column
 from benchmark.store.timings import write_timing
+from tests import fake_normalizers as fakes
 from tests.fake_runs import DEVICE, PRUNABLE, Plain, commit, fail, make, ok_data, spec
 
 
@@ -190,3 +192,101 @@ def test_records_of_two_versions_of_a_method_are_told_apart(empty: Path) -> None
         cell["method"] = {**cell["method"], "version": version}
         commit(empty, ok_data(cell, stored=0.6, nominal=0.6), 0.1)
     assert sorted(frame(empty)["label"]) == ["dense", "l1_group@1", "l1_group@2"]
+
+
+# --- choosing normalisers -----------------------------------------------------------------------------------------
+
+
+def language(code: str, *cell: object, **changes: object) -> dict[str, object]:
+    corpus = {"name": f"fake-{code}", "version": "1", "language": code, "options": {}}
+    return spec(*cell, corpus=corpus, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def languages(empty: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Dense and one pruned cell of a language of words, one of characters, and one whose normaliser is broken."""
+    fakes.only(monkeypatch, fakes.Words, fakes.Letters, fakes.Broken)
+    for code in ("xa", "xb", "xc"):
+        commit(empty, ok_data(language(code)), 0.05, {"test": 20})
+        commit(empty, ok_data(language(code, "imp", "prunable_nominal", 0.5), nominal=0.5), 0.6, {"test": 20})
+    fail(empty, language("xa", "random", "prunable_nominal", 0.5), "no")
+    return empty
+
+
+def test_auto_scores_each_setting_by_its_own_language(languages: Path) -> None:
+    faults: list[str] = []
+    table = frame(languages, normalizer="auto", faults=faults)
+    done = table[table["status"] == "ok"].groupby("language")
+    assert done["metric"].unique().str[0].dropna().to_dict() == {"xa": "wer", "xb": "cer"}
+    assert done["unit"].first().dropna().to_dict() == {"xa": "word", "xb": "char"}
+    assert done["signature"].first()["xb"].startswith("cer|letters:1|char|greedy")
+    assert table["metric"].isna().sum() == 3  # the failure, and the language that could not be scored
+    assert (table.attrs["metric"], table.attrs["normalizer"]) == ("error", "auto")
+    for code, metric in (("xa", "wer"), ("xb", "cer")):
+        rows = table[(table["language"] == code) & (table["status"] == "ok")]
+        for part in ("", "_lo", "_hi", "_delta", "_delta_lo", "_delta_hi"):
+            assert rows[f"test_error{part}"].equals(rows[f"test_{metric}{part}"])
+        assert rows["test_error"].notna().all() and rows["rank"].dropna().tolist() == [1]
+
+
+def test_a_broken_normaliser_costs_its_settings_scores_and_no_row(languages: Path) -> None:
+    faults: list[str] = []
+    table = frame(languages, normalizer="auto", faults=faults)
+    broken = table[table["language"] == "xc"]
+    assert len(broken) == 2 and broken[["test_wer", "test_error", "rank"]].isna().all(axis=None)
+    assert len(faults) == 1 and "'broken' failed on utterance test-0: KeyError" in faults[0]
+    assert table.attrs["faults"] == faults and "tests.fake_normalizers.Broken" in faults[0]
+    with pytest.raises(BrokenNormalizerError, match="'broken'"):
+        frame(languages, normalizer="auto")
+
+
+def test_a_front_is_drawn_within_each_settings_own_metric(languages: Path) -> None:
+    table = frame(languages, normalizer="auto", faults=[])
+    scored_ones = table[table["test_error"].notna()]
+    assert front_cells(table) == set(scored_ones["cell"])  # dense is better, the pruned one is smaller
+
+
+def test_a_language_without_a_normaliser_is_refused(languages: Path) -> None:
+    commit(languages, ok_data(language("qq")), 0.1, {"test": 5})
+    with pytest.raises(SpecError, match="no normalizer for language 'qq'"):
+        frame(languages, normalizer="auto", faults=[])
+
+
+def test_several_normalisers_have_columns_each_and_the_first_ranks(run: Path, table: pd.DataFrame) -> None:
+    both = frame(run, normalizer=[Plain(), "hindi[nasal=off]", "whisper_basic"])
+    pd.testing.assert_frame_equal(both[table.columns.tolist()], table)
+    assert list(both.attrs["others"]) == ["hindi_nasal_off", "whisper_basic"]
+    alone = frame(run, normalizer="whisper_basic")
+    added = alone.columns[alone.columns.get_loc("test_wer") :]  # type: ignore[misc]
+    assert "rank" in added and "signature" in added
+    for name in added:
+        assert both[f"whisper_basic__{name}"].equals(alone[name])
+    assert both.attrs["others"]["whisper_basic"]["signature"] == alone.attrs["signature"]
+
+
+def test_of_several_normalisers_the_first_that_works_ranks(languages: Path) -> None:
+    faults: list[str] = []
+    table = frame(languages, normalizer="broken,words", faults=faults)
+    assert table.attrs["normalizer"] == "words" and table.loc[table["status"] == "ok", "test_wer"].notna().all()
+    assert table["broken__test_wer"].isna().all() and len(faults) == 1
+    faults = []
+    only = frame(languages, normalizer="broken", faults=faults)
+    assert len(only) == 7 and only["rank"].isna().all() and faults
+
+
+def test_transcripts_of_two_decoders_are_kept_apart_or_refused(empty: Path) -> None:
+    commit(empty, ok_data(spec()), 0.1, {"test": 5})
+    commit(empty, ok_data(spec(decoding={"beams": 5})) | {"decoding": {"signature": "beam=5"}}, 0.1, {"test": 5})
+    assert frame(empty, normalizer=Plain())["setting"].nunique() == 2  # asked for two: two tables
+    other = ok_data(spec("imp", "prunable_nominal", 0.5)) | {"decoding": {"signature": "greedy,max=99"}}
+    cell = commit(empty, other, 0.1, {"test": 5}).cell
+    with pytest.raises(StoreError) as raised:  # asked for one
+        frame(empty, normalizer=Plain())
+    said = str(raised.value)
+    assert all(part in said for part in (cell, "greedy,max=99", "greedy,max=44", "decoded differently"))
+    assert len(frame(empty)) == 3
+
+
+def test_two_choices_of_one_name_have_two_prefixes(run: Path) -> None:
+    both = frame(run, normalizer=["identity", Plain(), Plain()], timings=False)
+    assert list(both.attrs["others"]) == ["plain", "plain_2"]

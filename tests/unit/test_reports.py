@@ -19,6 +19,7 @@ from benchmark.store.folders import open_run
 from benchmark.store.frame import frame
 from reports import _content as content
 from reports.pareto import draw, render
+from tests import fake_normalizers as fakes
 from tests.fake_runs import Plain, commit, fail, make, ok_data, spec
 
 
@@ -94,6 +95,65 @@ def test_seeds_get_a_column_when_there_are_several(tmp_path: Path) -> None:
     assert "seed" in [column.name for column in content.columns(table)]
     assert table["rank"].dropna().tolist() == [1, 1]
     render(draw(table), "svg")
+
+
+def test_settings_of_two_metrics_are_reported_each_in_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.only(monkeypatch, fakes.Words, fakes.Letters, fakes.Broken)
+    run = open_run(tmp_path / "run", create=True)
+    for code in ("xa", "xb", "xc"):
+        corpus = {"name": f"fake-{code}", "version": "1", "language": code, "options": {}}
+        commit(run, ok_data(spec(corpus=corpus)), 0.05, {"test": 20})
+        commit(run, ok_data(spec("imp", "prunable_nominal", 0.5, corpus=corpus)), 0.2, {"test": 20})
+    table = frame(run, normalizer="auto", faults=[])
+    by_code = {board.rows["language"].iloc[0]: board for board in content.boards(table)}
+    headings = {code: [column.name for column in board.columns] for code, board in by_code.items()}
+    assert "WER test % [95 %]" in headings["xa"] and "CER %" in headings["xa"]
+    assert "CER test % [95 %]" in headings["xb"] and "WER %" in headings["xb"]
+    assert by_code["xa"].notes[0].startswith("Normaliser auto; signature wer|words:1|word|greedy")
+    assert by_code["xb"].notes[0].startswith("Normaliser auto; signature cer|letters:1|char|greedy")
+    assert by_code["xc"].notes[0] == "Normaliser auto; no scores."
+    assert any("Scores left out: normalizer 'broken'" in note for note in by_code["xc"].notes)
+    for name in ("table", "page", "pareto"):
+        REGISTRY.get("report", name).write(table, tmp_path / "out")
+    text = (tmp_path / "out" / "leaderboard.md").read_text()
+    assert text.count("| CER test % [95 %] |") == 2  # two blocks
+    figure = draw(table)
+    assert sorted(part.axes[0].get_ylabel()[:3] for part in figure.subfigs) == ["CER", "WER", "WER"]
+
+
+def test_several_normalisers_stand_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.only(monkeypatch, fakes.Words, fakes.Letters)
+    table = frame(make(tmp_path / "run", keeps=(0.8, 0.4)), normalizer="words,letters")
+    (board,) = content.boards(table)
+    headings = [column.name for column in board.columns]
+    beside = headings.index("CER test % by letters [95 %]")
+    assert headings[beside + 1] == "rank by letters"
+    assert [note for note in board.notes if note.startswith("Beside it: normaliser letters; signature cer|letters:1|")]
+    row = board.rows.iloc[0]
+    assert board.columns[beside].fill(row).sort == pytest.approx(row["test_cer"])
+    for name in ("table", "page", "pareto"):
+        REGISTRY.get("report", name).write(table, tmp_path / "out")
+    assert "rank by letters" in (tmp_path / "out" / "leaderboard.html").read_text()
+    assert "letters__test_error" in (tmp_path / "out" / "leaderboard.csv").read_text()
+
+
+def test_boards_of_two_decoders_say_which(tmp_path: Path) -> None:
+    run = open_run(tmp_path / "run", create=True)
+    commit(run, ok_data(spec()), 0.1, {"test": 5})
+    commit(run, ok_data(spec(decoding={"beams": 5})) | {"decoding": {"signature": "beam=5"}}, 0.1, {"test": 5})
+    titles = [board.title for board in content.boards(frame(run, normalizer=Plain()))]
+    assert sorted(title.rpartition(", decoding ")[2] for title in titles) == ["beam=5", "greedy,max=44"]
+
+
+def test_emptied_references_are_said(tmp_path: Path) -> None:
+    class Nothing(Plain):
+        def __call__(self, text: str) -> str:
+            return ""
+
+    run = open_run(tmp_path / "run", create=True)
+    commit(run, ok_data(spec()), 0.1, {"test": 5})
+    (board,) = content.boards(frame(run, normalizer=Nothing()))
+    assert any("5 with a reference of which the normaliser leaves nothing" in note for note in board.notes)
 
 
 def test_a_report_without_scores_or_rows_says_so(table: pd.DataFrame, tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from benchmark.api import Unit
 from benchmark.errors import SpecError, StoreError
-from benchmark.measure.scores import Normalised, compare, counts, scored
+from benchmark.measure.scores import BrokenNormalizerError, Normalised, compare, counts, distances, scored
+from benchmark.registry import REGISTRY
 from benchmark.store.folders import open_run
-from benchmark.store.records import Record, latest
+from benchmark.store.records import Attempt, Record, latest
 from benchmark.store.score import score
+from tests import fake_normalizers as fakes
 from tests.fake_runs import Plain, commit, fail, ok_data, spec
 
 
@@ -51,6 +53,30 @@ def test_counts_are_levenshteins(references: list[str], hypotheses: list[str], u
     assert all(array.dtype == np.int64 for array in vars(found).values())
 
 
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(st.text("ab कि", max_size=20), st.text("ab कि", max_size=20)), max_size=6))
+def test_counts_are_jiwers(pairs: list[tuple[str, str]]) -> None:
+    import jiwer
+
+    collapsed = [(" ".join(r.split()), " ".join(h.split())) for r, h in pairs]
+    said = [(r, h) for r, h in collapsed if r and h]  # jiwer refuses empty references
+    for unit, count in (("word", jiwer.process_words), ("char", jiwer.process_characters)):
+        found = counts(*zip(*said, strict=True), unit=unit) if said else counts([], [], unit)  # type: ignore[arg-type]
+        theirs = [count(r, h) for r, h in said]
+        for name in ("hits", "substitutions", "deletions", "insertions"):
+            assert getattr(found, name).tolist() == [getattr(one, name) for one in theirs]
+
+
+@settings(max_examples=80, deadline=None)
+@given(texts, texts, st.sampled_from(["word", "char"]))
+def test_distances_are_the_errors_of_counts(references: list[str], hypotheses: list[str], unit: Unit) -> None:
+    size = min(len(references), len(hypotheses))
+    every, only = (count(references[:size], hypotheses[:size], unit) for count in (counts, distances))
+    assert only.errors.tolist() == every.errors.tolist() and only.lengths.tolist() == every.lengths.tolist()
+    assert only.errors.dtype == only.lengths.dtype == np.int64
+    assert only.rate == every.rate or np.isnan([only.rate, every.rate]).all()
+
+
 def test_each_kind_of_error() -> None:
     found = counts(["a b c", "a b c", "a b c", "a b c"], ["a x c", "a c", "a b c d e", "a b c"])
     table = np.array([found.hits, found.substitutions, found.deletions, found.insertions]).T
@@ -72,8 +98,9 @@ def test_the_corpus_rate_is_no_mean_of_rates() -> None:
 
 
 def test_lists_must_match() -> None:
-    with pytest.raises(ValueError, match="2 references do not go with 1"):
-        counts(["a", "b"], ["a"])
+    for count in (counts, distances):
+        with pytest.raises(ValueError, match="2 references do not go with 1"):
+            count(["a", "b"], ["a"])
 
 
 class Counting(Plain):
@@ -117,6 +144,75 @@ def test_a_faulty_normaliser_is_named_with_the_utterance() -> None:
         Normalised(Broken())(["raise"], ["u2"])
     with pytest.raises(SpecError, match="'broken' returned NoneType, not str, on utterance u1"):
         Normalised(Broken())(["a"], ["u1"])
+
+
+def test_what_a_faulty_normaliser_says_is_one_short_line_that_can_be_written() -> None:
+    class Talks(Plain):
+        def __call__(self, text: str) -> str:
+            raise ValueError(f"{text}\n\ud800 " + "long " * 1000)
+
+    with pytest.raises(BrokenNormalizerError) as raised:
+        Normalised(Talks())(["a\nb"], ["u1"])
+    said = str(raised.value)
+    assert "\n" not in said and len(said) < 400 and "test_scores" in said and "\\ud800" in said
+    said.encode()
+
+
+def test_leaving_python_is_a_fault_and_an_interruption_is_none() -> None:
+    class Leaves(Plain):
+        def __call__(self, text: str) -> str:
+            raise SystemExit(0) if text == "leave" else KeyboardInterrupt
+
+    with pytest.raises(BrokenNormalizerError, match="failed on utterance u1: SystemExit"):
+        Normalised(Leaves())(["leave"], ["u1"])
+    with pytest.raises(KeyboardInterrupt):
+        Normalised(Leaves())(["interrupt"], ["u1"])
+
+
+def test_a_faulty_unit_or_signature_is_a_fault_too() -> None:
+    class Odd(Plain):
+        unit = "syllable"  # type: ignore[assignment]
+
+    class Unsigned(Plain):
+        def signature(self) -> str:
+            raise AttributeError("version")
+
+    with pytest.raises(BrokenNormalizerError, match="'plain' has unit 'syllable', which is not word or char"):
+        Normalised(Odd())
+    with pytest.raises(BrokenNormalizerError, match="'plain' has no signature: AttributeError: version"):
+        Normalised(Unsigned())
+
+
+# --- choosing -----------------------------------------------------------------------------------------------------
+
+
+def test_a_text_names_the_normaliser() -> None:
+    assert Normalised("hindi[nasal=off]").signature.endswith("[nasal=off]")
+    assert [one.choice for one in Normalised.each("hindi[nasal=off,case=off],whisper_basic")] == [
+        "hindi[nasal=off,case=off]",
+        "whisper_basic",
+    ]
+    assert [one.choice for one in Normalised.each([Plain(), "identity"])] == ["plain", "identity"]
+    with pytest.raises(SpecError, match="did you mean 'hindi'"):
+        Normalised("hidni")
+
+
+def test_auto_is_the_normaliser_of_the_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.only(monkeypatch, fakes.Words, fakes.Letters)
+    auto = Normalised("auto")
+    assert auto.of("xb") is auto.of("xb") and auto.of("xb").normalizer.name == "letters"
+    assert auto.of("xa").normalizer.name == "words"
+    plain = Normalised(Plain())
+    assert plain.of("xb") is plain is plain.of(None)
+    with pytest.raises(SpecError, match=r"no normalizer for language 'qq'.*default"):
+        auto.of("qq")
+    with pytest.raises(SpecError, match="names no language"):
+        auto.of(None)
+    with pytest.raises(SpecError, match="another one for each language"):
+        _ = auto.normalizer
+
+
+# --- records ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -163,8 +259,6 @@ def test_score_agrees_with_jiwer(runs: Path) -> None:
 
 
 def test_empties_and_runaways_have_their_columns(tmp_path: Path) -> None:
-    from benchmark.store.records import Attempt
-
     run = open_run(tmp_path / "run", create=True)
     attempt = Attempt.create(run, "c" * 16, spec())
     columns = {
@@ -204,3 +298,144 @@ def test_cells_on_other_data_are_refused(runs: Path) -> None:
     assert all(part in str(raised.value) for part in (a.cell, b.cell, a.data_hash, b.data_hash))
     with pytest.raises(SpecError, match="scored differently"):
         compare(a, scored(first, "test", Normalised(Counting())))
+
+
+def put(run: Path, cell: str, texts: dict[str, tuple[Any, Any]], language: str = "hi", **changes: Any) -> Record:
+    """Write a record of utterances: id to reference and hypothesis."""
+    asked = spec(corpus={"name": "c", "version": "1", "language": language, "options": {}})
+    attempt = Attempt.create(run, cell, asked)
+    references, hypotheses = zip(*texts.values(), strict=True)
+    columns = {"id": list(texts), "reference": list(references), "hypothesis": list(hypotheses)}
+    name = attempt.write_transcripts("c", language, "test", columns)
+    data = {"test": {"hash": "h", "utterances": len(texts), "transcripts": name}}
+    return attempt.commit({**ok_data(asked), "data": data, **changes})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return open_run(tmp_path / "run", create=True)
+
+
+def test_references_are_normalised_once_for_all_cells_of_one_data_hash(run: Path) -> None:
+    texts = {str(number): (f"r {number}", f"h {number}") for number in range(5)}
+    for cell in "ab":
+        put(run, cell * 16, texts)
+    normalised = Normalised(Counting())
+    for record in latest(run):
+        scored(record, "test", normalised)
+    assert sorted(normalised.normalizer.calls) == sorted(text for pair in texts.values() for text in pair)  # type: ignore[attr-defined]
+    other = put(run, "c" * 16, {"0": ("another text under the same hash", "x")})
+    assert scored(other, "test", normalised).main.lengths.tolist() == [6]
+
+
+HARD: dict[str, tuple[str, str]] = {
+    "empty reference": ("", "दो शब्द"),
+    "empty hypothesis": ("दो शब्द", ""),
+    "both empty": ("", ""),
+    "emptied": ("…!?", "हाँ"),
+    "emptied, rightly": ("—", "।"),
+    "emoji": ("हाँ 👩🏽‍🚀 😀", "हाँ 😀"),
+    "bidi marks": ("\u202bनमस्ते\u202c", "नमस्ते\u200f"),
+    "half surrogates": ("क \ud800 ख", "क \udfff\ud83d ख"),
+    "unassigned": ("क \u0378 \U000e0fff", "क \u0378"),
+    "mixed scripts": ("मेरा mobile 電話 телефон", "मेरा Mobile 電 телефон"),
+    "right to left": ("السلام عليكم שלום", "السلام عليكم"),
+    "nul and controls": ("क\x00\x85ख", "क ख\u2028"),
+    "long": ("हिन्दी " * 2_000, "हिंदी " * 2_000),
+}
+
+
+@pytest.mark.parametrize("name", REGISTRY.names("normalizer"))
+def test_hard_texts_go_through_the_store_and_are_scored_by_every_normaliser(run: Path, name: str) -> None:
+    put(run, "c" * 16, HARD)
+    row = score(run, name, resamples=10).iloc[0]
+    errors = row[["substitutions", "deletions", "insertions"]].sum()
+    rate = row["wer"] if row["unit"] == "word" else row["cer"]
+    assert row["utterances"] == len(HARD) and errors / row["length"] == rate
+    assert row["empty_references"] == 2 + row["emptied"]
+    assert row["empty_reference_insertions"] >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["hindi", "identity"])
+def test_a_megabyte_is_scored(run: Path, name: str) -> None:
+    text = "हिन्दी में " * 35_000
+    assert len(text.encode()) > 1_000_000
+    put(run, "c" * 16, {"both": (text, text.replace("न्द", "ंद")), "heard": ("हाँ", text), "said": (text, "")})
+    row = score(run, name, resamples=10).iloc[0]
+    assert row["length"] == 4 * 35_000 + 1 and row["insertions"] == 2 * 35_000 - 1 and row["deletions"] == 2 * 35_000
+    assert row["substitutions"] == (1 if name == "hindi" else 35_001)
+
+
+def test_references_that_a_normaliser_empties_are_told_from_empty_ones(run: Path) -> None:
+    put(run, "c" * 16, HARD)
+    row = score(run, "hindi", resamples=10).iloc[0]
+    assert (row["empty_references"], row["emptied"], row["empty_reference_insertions"]) == (4, 2, 3)
+    assert row["empty_hypotheses"] == 3
+    assert score(run, "identity", resamples=10).iloc[0]["emptied"] == 0
+
+
+def test_half_a_surrogate_pair_is_stored_as_a_replacement_character(run: Path) -> None:
+    texts = {"u\udc00": ("a\ud800b \ud83d\ude00", "é")}
+    stored = put(run, "c" * 16, texts).transcripts("test").iloc[0]
+    assert (stored["reference"], stored["id"], stored["hypothesis"]) == ("a\ufffdb 😀", "u\ufffd", "é")
+
+
+def test_a_transcript_that_is_no_text_is_not_the_normalisers_fault(run: Path) -> None:
+    put(run, "c" * 16, {"u1": ("a", "a"), "u2": ("b", None)})
+    with pytest.raises(StoreError, match=r"hypothesis of utterance u2 \(test\) is n\w+, not a text"):
+        score(run, Plain())
+
+
+def test_several_normalisers_stand_side_by_side(runs: Path) -> None:
+    table = score(runs, ["identity", Characters()], resamples=50)
+    assert table["normalizer"].tolist() == ["identity", "characters"] * 4
+    assert table["unit"].tolist() == ["word", "char"] * 4
+    assert table[["cell", "split"]].drop_duplicates().index.tolist() == [0, 2, 4, 6]
+    alone = score(runs, Characters(), resamples=50)
+    assert table.iloc[1::2].reset_index(drop=True).equals(alone)
+
+
+def test_auto_scores_each_language_by_its_own(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.only(monkeypatch, fakes.Words, fakes.Letters)
+    put(run, "a" * 16, {"1": ("ab c", "ab d")}, "xa")
+    put(run, "b" * 16, {"1": ("ab c", "ab d")}, "xb")
+    table = score(run, "auto", resamples=10)
+    assert table["signature"].str.split("|").str[:3].tolist() == [
+        ["wer", "words:1", "word"],
+        ["cer", "letters:1", "char"],
+    ]
+    assert table["language"].tolist() == ["xa", "xb"] and table["length"].tolist() == [2, 4]
+    put(run, "c" * 16, {"1": ("a", "a")}, "qq")
+    with pytest.raises(SpecError, match="no normalizer for language 'qq'"):
+        score(run, "auto", resamples=10)
+
+
+def test_a_broken_normaliser_is_named_and_spares_the_others(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.only(monkeypatch, fakes.Words, fakes.Broken)
+    put(run, "a" * 16, {"u1": ("a", "a")}, "xa")
+    put(run, "b" * 16, {"u2": ("a", "a")}, "xc")
+    faults: list[str] = []
+    table = score(run, "broken,words", faults=faults, resamples=10)
+    assert table["normalizer"].tolist() == ["words", "words"] and len(faults) == 2
+    assert "'broken' failed on utterance u1: KeyError: 'a' (tests.fake_normalizers.Broken)" in faults[0]
+    faults = []
+    assert score(run, "auto", faults=faults, resamples=10)["cell"].tolist() == ["a" * 16]
+    assert "utterance u2" in faults[0]
+    with pytest.raises(BrokenNormalizerError, match="'broken' failed"):
+        score(run, "broken,words", resamples=10)
+
+
+def test_cells_can_be_chosen(runs: Path) -> None:
+    cell = finished(runs)[0].cell
+    assert set(score(runs, Plain(), resamples=10, cells=[cell[:5]])["cell"]) == {cell}
+    with pytest.raises(StoreError, match="no finished cell begins with 'zz'"):
+        score(runs, Plain(), cells=["zz"])
+
+
+def test_transcripts_of_two_decoders_are_not_mixed(run: Path) -> None:
+    put(run, "a" * 16, {"1": ("a", "a")})
+    put(run, "b" * 16, {"1": ("a", "a")}, decoding={"signature": "beam=5"})
+    with pytest.raises(StoreError) as raised:
+        score(run, Plain(), resamples=10)
+    assert all(part in str(raised.value) for part in ("a" * 16, "b" * 16, "greedy,max=44", "beam=5"))
