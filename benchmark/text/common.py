@@ -30,6 +30,11 @@ _WIDE = re.compile("[\uff01-\uff5e\uffe0-\uffe6]")
 _HALF = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | dict(
     zip(range(0xFFE0, 0xFFE7), "\u00a2\u00a3\u00ac\u00af\u00a6\u00a5\u20a9", strict=True)
 )
+# Ligatures that fonts make and that text from PDF files holds as characters: Latin and Armenian.
+_LIGATURE = re.compile("[\ufb00-\ufb06\ufb13-\ufb17]")
+_LETTERS_OF = {
+    code: unicodedata.normalize("NFKC", chr(code)) for code in (*range(0xFB00, 0xFB07), *range(0xFB13, 0xFB18))
+}
 
 
 def drop_joiners(text: str) -> str:
@@ -45,7 +50,9 @@ def fold_case(text: str) -> str:
 
 
 def compose(text: str) -> str:
-    """Return the canonical composition, NFC."""
+    """Return the canonical composition, NFC, with ligatures (fi, ffl) as their letters."""
+    if _LIGATURE.search(text):
+        text = text.translate(_LETTERS_OF)
     return unicodedata.normalize("NFC", text)
 
 
@@ -64,27 +71,34 @@ def ascii_digits(text: str) -> str:
     return str(_OTHER_DIGIT.sub(lambda match: str(unicodedata.decimal(match.group(), match.group())), text))
 
 
-def digits_rule(decimal: Decimal = ".", groups: str = ",") -> TextRule:
+_ARABIC_SIGN = re.compile(r"(?<=\d)[\u066b\u066c](?=\d)")
+
+
+def digits_rule(decimal: Decimal = ".", groups: str = ",", pairs: bool = True) -> TextRule:
     """Return the rule ``digits``: all scripts in ASCII, and numbers without what groups their digits.
 
     Only whole groups count (1,000 and 1,00,000, not 1,2,3), and a colon or a stop between digits that is no decimal
-    sign becomes a space by ``punctuation``, so that 10:30 is not 1030.
+    sign becomes a space by ``punctuation``, so that 10:30 is not 1030. Arabic's own decimal and group signs become
+    those of the language.
 
     Args:
         decimal: the decimal sign, which stays.
-        groups: characters that group digits by threads of three (and by two before them, as in India).
+        groups: characters that group digits by threes.
+        pairs: whether groups of two may stand before the last three digits, as in India.
     """
     sign = f"[{re.escape(groups)}]"
     either = f"[{re.escape(groups + decimal)}]"
+    indian = rf"|[0-9]{{1,2}}(?:({sign})[0-9]{{2}})(?:\2[0-9]{{2}})*\2[0-9]{{3}}" if pairs else ""
     grouped = re.compile(
         rf"(?<!\d)(?<!\d{either})"
-        rf"(?:[0-9]{{1,3}}(?:({sign})[0-9]{{3}})(?:\1[0-9]{{3}})*|[0-9]{{1,2}}(?:({sign})[0-9]{{2}})(?:\2[0-9]{{2}})*\2[0-9]{{3}})"
+        rf"(?:[0-9]{{1,3}}(?:({sign})[0-9]{{3}})(?:\1[0-9]{{3}})*{indian})"
         rf"(?!\d)(?!{sign}\d)"
     )
     drop = str.maketrans("", "", groups)
+    signs = {"\u066b": decimal, "\u066c": groups[0]}
 
     def apply(text: str) -> str:
-        text = ascii_digits(text)
+        text = _ARABIC_SIGN.sub(lambda match: signs[match.group()], ascii_digits(text))
         return grouped.sub(lambda match: match.group().translate(drop), text)
 
     example = f"1{groups[0]}000{decimal}5"
@@ -92,46 +106,100 @@ def digits_rule(decimal: Decimal = ".", groups: str = ",") -> TextRule:
     return TextRule("digits", True, what, (example, f"1000{decimal}5"), apply)
 
 
+# Runs after punctuation, because punctuation leaves spaces; not a piece of a longer list of numbers, nor of a word.
+_SPACED = regex.compile(
+    r"(?<![\p{L}\p{M}\p{N}.,]|\p{N}\s*)[0-9]{1,3}(?:\s++[0-9]{3})++(?!\p{N})(?![.,]?\s*\p{N})(?<!\s)"
+)
+_SPACE = re.compile(r"\s+")
+
+
+def spaced_numbers_rule(default: bool = True) -> TextRule:
+    """Return the rule ``spaced_numbers``: digits grouped by spaces (10 000) are one number.
+
+    The space may be of any kind, since readers cannot see which. Two numbers that stand side by side and look like
+    groups (12, 100) become one as well, so this is a judgement, for languages that group by spaces.
+    """
+    return TextRule(
+        "spaced_numbers", default, "digits grouped by spaces are one number: all kinds of space look alike",
+        ("10 000", "10000"),
+        lambda text: str(_SPACED.sub(lambda match: _SPACE.sub("", match.group()), text)), judged=True,
+    )  # fmt: skip
+
+
 # --- punctuation --------------------------------------------------------------------------------------------------
 
 _PART = r"[\p{L}\p{M}\p{N}]"
-_INITIALS = regex.compile(rf"(?<!{_PART})\p{{L&}}(?:\.\p{{L&}})+(?!{_PART})")
-_APOSTROPHE = regex.compile(rf"(?<={_PART})['\u2018\u2019\u02bc\uff07](?=\p{{L}})")
+# A single letter: with marks where there is case (é), else without, because one akshara can be a word that ends a
+# sentence; none of scripts in which one character is a word.
+_LETTER = r"(?:\p{LC}\p{M}*+|[\p{Lo}--\p{Han}--\p{Hangul}--\p{Hiragana}--\p{Katakana}](?!\p{M}))"
+_INITIALS = regex.compile(rf"(?<!{_PART}){_LETTER}(?:\.{_LETTER})+(?!{_PART})", flags=regex.V1)
+# All that is typed as an apostrophe, accents that stand alone too, and marks that are written inside a word: Armenian
+# apostrophe, emphasis, exclamation and question; Hebrew geresh and gershayim. U+02BC counts as a letter in Unicode.
+_APOSTROPHE = regex.compile(
+    r"(?<=[\p{L}\p{M}\p{N}--\u02bc])['`\u00b4\u2018\u2019\u02bc\uff07\u055a-\u055c\u055e\u05f3\u05f4]++(?=[\p{L}--\u02bc])",
+    flags=regex.V1,
+)
+# Burmese words that Unicode counts among punctuation: locative, completed, aforementioned, genitive.
+_WORDS = "\u104c-\u104f"
+# What may stand before a number that begins with its decimal sign.
+_BEFORE = rf"\s\d\p{{Ps}}\p{{Pi}}\p{{Pd}}\p{{Sc}}\p{{Sm}}{re.escape(SPOKEN)}"
 
 
 def punctuation_rule(
     decimal: Decimal = ".", apostrophe: Literal["joins", "parts"] = "joins", keep: str = ""
 ) -> TextRule:
-    """Return the rule ``punctuation``: marks and symbols to spaces.
+    """Return the rule ``punctuation``: marks and symbols to spaces, with what is combined with them.
 
-    Stays: the decimal sign inside a number, signs that are read out (as words of their own), and ``keep``. A stop
-    between single letters goes (u.s.a. = usa).
+    Stays: the decimal sign inside a number (and a point before one, .5), signs that are read out (as words of their
+    own), and ``keep``. A stop between single letters goes (u.s.a. = usa).
 
     Args:
         decimal: the decimal sign.
         apostrophe: inside a word it either goes (don't = dont) or parts the word (l'homme = l homme).
         keep: further characters that stay.
     """
-    spoken = regex.compile(rf"[\p{{Sc}}{re.escape(SPOKEN)}]")
+    spoken = rf"[\p{{Sc}}{re.escape(SPOKEN)}]"
+    alone = regex.compile(rf"(?<=\S)(?={spoken})|(?<={spoken})(?=\S)")
     marks = regex.compile(
-        rf"[[\p{{P}}\p{{S}}]--[\p{{Sc}}]--[{re.escape(SPOKEN + keep)}]--[{re.escape(decimal)}]]", flags=regex.V1
+        rf"[[\p{{P}}\p{{S}}]--[\p{{Sc}}]--[{re.escape(SPOKEN + keep)}{_WORDS}]--[{re.escape(decimal)}]]\p{{M}}*+",
+        flags=regex.V1,
     )
     sign = re.escape(decimal)
-    lonely = re.compile(rf"{sign}(?!\d)|(?<!\d){sign}")
-    chain = re.compile(rf"\d+(?:{sign}\d+){{2,}}")
+    lonely = regex.compile(rf"{sign}(?!\d)|" + (rf"(?<=[^{_BEFORE}]){sign}" if decimal == "." else rf"(?<!\d){sign}"))
+    chain = re.compile(rf"(?<![\d{sign}])(?:{sign}\d++{sign}\d++|\d++{sign}\d++{sign}\d++)(?:{sign}\d++)*+")
     inside = "" if apostrophe == "joins" else " "
 
     def apply(text: str) -> str:
         if "." in text:
             text = _INITIALS.sub(lambda match: match.group().replace(".", ""), text)
-        text = marks.sub(" ", _APOSTROPHE.sub(inside, text))
+        text = _APOSTROPHE.sub(inside, text)
         if decimal in text:
-            text = chain.sub(lambda match: match.group().replace(decimal, " "), lonely.sub(" ", text))
-        return str(spoken.sub(r" \g<0> ", text))
+            text = lonely.sub(" ", text)
+        text = marks.sub(" ", text)
+        if decimal in text:
+            text = chain.sub(lambda match: match.group().replace(decimal, " "), text)
+        return str(alone.sub(" ", text))
 
     what = f"punctuation to a space, initials join, an apostrophe {apostrophe}: not spoken"
     example = ("l'air", "l air") if apostrophe == "parts" else ("well, u.s.a.", "well usa")
     return TextRule("punctuation", True, what, example, apply)
+
+
+def abbreviations_rule(*spaced: str) -> TextRule:
+    """Return the rule ``abbreviations``: listed ones with a space between their letters (z. B.) join as without (z.B.).
+
+    Args:
+        spaced: the abbreviations as ``punctuation`` leaves them, e.g. ``"z b"``; the first is the example.
+    """
+    longest_first = sorted(spaced, key=len, reverse=True)
+    either = "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in longest_first)
+    pattern = re.compile(rf"(?<!\S)(?:{either})(?!\S)")
+    first = spaced[0].split()
+    return TextRule(
+        "abbreviations", True, "listed abbreviations join, with a space after each stop or without: both are written",
+        (". ".join(first) + ".", "".join(first)),
+        lambda text: pattern.sub(lambda match: _SPACE.sub("", match.group()), text), judged=True,
+    )  # fmt: skip
 
 
 # --- the rules ----------------------------------------------------------------------------------------------------
@@ -142,7 +210,9 @@ JOINERS = TextRule(
 CASE = TextRule("case", True, "lower case, full width to half width: not spoken", ("Ｎew", "new"), fold_case)
 DIGITS = digits_rule()
 PUNCTUATION = punctuation_rule()
-UNICODE = TextRule("unicode", True, "canonical composition: one character, two encodings", ("e\u0301", "é"), compose)
+UNICODE = TextRule(
+    "unicode", True, "canonical composition, no ligatures: one character, two encodings", ("e\u0301", "é"), compose
+)
 WHITESPACE = TextRule(
     "whitespace", True, "every run of white space to one space, none at the ends: not spoken",
     (" a\u00a0 b ", "a b"), squeeze_spaces,
