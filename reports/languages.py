@@ -118,9 +118,9 @@ def _grid(model: str, rows: pd.DataFrame) -> Grid:
         languages=languages,
         errors=spread(rows[f"{split}_error"]),
         differences=spread(rows[f"{split}_error_delta"]),
-        texts=_texts(rows, split).reindex(
-            index=list(index.itertuples(index=False, name=None)), columns=languages, fill_value=content.NOTHING
-        ),
+        texts=_texts(rows, split)
+        .reindex(index=list(index.itertuples(index=False, name=None)), columns=languages)
+        .fillna(content.NOTHING),
         ranks=ranks.mean(axis=1).where(ranks.notna().all(axis=1)),
         notes=[*_READING, *_made_with(rows)],
     )
