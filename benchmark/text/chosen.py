@@ -153,7 +153,7 @@ def _made(plugin: type[Normalizer], name: str, options: tuple[tuple[str, str], .
         return plugin(**values)
     except PrunebenchError:
         raise
-    except Exception as error:  # a plug-in's fault, whatever it is, must name the plug-in
+    except (Exception, SystemExit) as error:  # a plug-in's fault, whatever it is, must name the plug-in
         owner = f"{plugin.__module__}.{plugin.__qualname__}"
         raise SpecError(f"normalizer {name!r} ({owner}) cannot be made: {type(error).__name__}: {error}") from error
 
