@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,8 @@ from benchmark.registry import REGISTRY
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
+
+    from benchmark.text.rules import TextRule
 
 _RANGES = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "multiple of"}
 
@@ -30,15 +33,22 @@ def describe(
     print()
     for key, value in facts.items():
         if key not in ("name", "version", "summary") and value not in (None, []):
-            print(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
+            print(f"{key}: {_text(value)}")
+        elif key == "languages":
+            print("languages: none, it is chosen by its name")
+    rules: tuple[TextRule, ...] = getattr(plugin, "program", ()) if which == "normalizer" else ()
     config = getattr(plugin, "Config", None)
     if config is not None:
-        _print_options(list(_options(config.model_fields)))
-    rules = getattr(plugin, "program", ()) if which == "normalizer" else ()
+        switches = {rule.name for rule in rules}
+        _print_options(list(_options({k: v for k, v in config.model_fields.items() if k not in switches})), bool(rules))
     if rules:
-        print()
-    for rule in rules:
-        _print_rule(rule)
+        _print_rules(name, rules)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _options(fields: dict[str, FieldInfo]) -> Iterator[tuple[str, str, str, str]]:
@@ -60,9 +70,9 @@ def _type(annotation: Any) -> str:
     return text or str(annotation).replace("typing.", "")
 
 
-def _print_options(rows: list[tuple[str, str, str, str]]) -> None:
+def _print_options(rows: list[tuple[str, str, str, str]], has_rules: bool) -> None:
     if not rows:
-        print("options: none")
+        print("options: a switch for each rule" if has_rules else "options: none")
         return
     from benchmark.cli._tables import print_table
 
@@ -70,10 +80,42 @@ def _print_options(rows: list[tuple[str, str, str, str]]) -> None:
     print_table(("option", "type", "default", "what"), rows, whole=("option",))
 
 
-def _print_rule(rule: Any) -> None:
-    """Print one rule of a normaliser: its option, what it folds and why, and two texts that it makes equal."""
-    one, other = rule.example
-    print(f"rule {rule.name} ({'on' if rule.default else 'off'}): {rule.what}; {one!r} = {other!r}")
+def _print_rules(name: str, rules: tuple[TextRule, ...]) -> None:
+    """Print what each rule of a normaliser folds and why, with two texts that it makes equal."""
+    from benchmark.cli._tables import print_table
+
+    print()
+    print(f"Its rules in their order. Each is a switch, e.g. --normalizer {name}[{_switched(rules[0])}].")
+    print("What is right by judgement is a decision about the language, whose merges `prunebench audit` samples.")
+    print()
+    rows = [
+        (
+            rule.name,
+            "on" if rule.default else "off",
+            "judgement" if rule.judged else "construction",
+            rule.what,
+            " = ".join(_visible(*rule.example)),
+        )
+        for rule in rules
+    ]
+    print_table(("rule", "default", "right by", "what it folds, and why", "these become equal"), rows, whole=("rule",))
+
+
+def _switched(rule: TextRule) -> str:
+    return f"{rule.name}={'off' if rule.default else 'on'}"
+
+
+def _visible(one: str, other: str) -> tuple[str, str]:
+    """Return two texts quoted, with escapes where the eye would see no difference: spaces, joiners, encodings."""
+    if unicodedata.normalize("NFD", one) == unicodedata.normalize("NFD", other):
+        one, other = (_escaped(text, beside) for text, beside in ((one, other), (other, one)))
+        return f"'{one}'", f"'{other}'"
+    return repr(one), repr(other)
+
+
+def _escaped(text: str, other: str) -> str:
+    """Escape the characters that ``other`` lacks."""
+    return "".join(char if char in other else char.encode("ascii", "backslashreplace").decode() for char in text)
 
 
 @REGISTRY.register("verb", "describe")

@@ -14,6 +14,7 @@ from pathlib import Path
 import typer
 
 import benchmark
+from benchmark.api import Normalizer
 from benchmark.cli._plugins import PLURALS
 from benchmark.registry import REGISTRY
 
@@ -21,12 +22,14 @@ _PACKAGES = (
     *("torch", "transformers", "accelerate", "datasets", "tokenizers", "safetensors", "numpy", "pandas", "pyarrow"),
     *("jiwer", "ptflops", "torch-pruning", "optuna", "seaborn", "espeakng-loader", "soundfile", "pydantic", "typer"),
 )
+_TRIED = ("", "A word, 12 and more.")
+"""Texts that every normaliser is given."""
 _OURS = ("methods", "normalizers", "reports", "studies")
 
 
 def doctor() -> None:
     """Show versions, device, cache, speech synthesis and plug-ins; exit code 1 when something is broken."""
-    faults = [fault for part in (_versions, _machine, _cache, _speech, _folders, _plugins) for fault in part()]
+    faults = [fault for part in _PARTS for fault in part()]
     print()
     for fault in faults:
         print(f"FAULT {fault}")
@@ -108,6 +111,42 @@ def _plugins() -> Iterator[str]:
     _say("outside", ", ".join(REGISTRY.outside) or "no installed plug-in package")
     for failure in REGISTRY.failures:
         yield f"plug-in {failure.source} could not be loaded: {' '.join(failure.error.split())}"
+
+
+def _normalizers() -> Iterator[str]:
+    """Whether each normaliser can be made, gives text for text, and has its languages for itself."""
+    ours: dict[str, list[str]] = {}
+    references: dict[str, list[str]] = {}
+    for name, plugin in REGISTRY.plugins("normalizer"):
+        owner = f"{name} ({REGISTRY.owner('normalizer', name)})"
+        fault = _tried(plugin)
+        if fault is not None:
+            yield f"normalizer {owner} does not work: {' '.join(fault.split())}"
+        for code in plugin.languages:
+            (references if plugin.reference else ours).setdefault(code, []).append(owner)
+    for code, owners in sorted((references | ours).items()):  # a reference counts only where there is no other
+        if len(owners) > 1:
+            yield (
+                f"language {code!r} has several normalizers: {', '.join(owners)}; auto takes none of them: uninstall "
+                "all but one, or choose one by name with --normalizer"
+            )
+
+
+def _tried(plugin: type[Normalizer]) -> str | None:
+    """Return what is wrong with a normaliser, in its author's words where they are there."""
+    try:
+        normalizer = plugin()
+        for text in _TRIED:
+            normalised: object = normalizer(text)
+            if not isinstance(normalised, str):
+                return f"for {text!r} it returns {normalised!r}, which is no text"
+        normalizer.signature()
+    except (Exception, SystemExit) as error:  # a plug-in's fault, whatever it is, must spare the others
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+_PARTS = (_versions, _machine, _cache, _speech, _folders, _plugins, _normalizers)
 
 
 @REGISTRY.register("verb", "doctor")

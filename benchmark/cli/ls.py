@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -15,13 +16,21 @@ def ls(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=" | ".join(PLURALS))],
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """List plug-ins: methods, normalizers, corpora, models or reports."""
+    """List plug-ins: methods, normalizers, corpora, models or reports.
+
+    A name that two plug-ins claim is nobody's; it is named on stderr, and the exit code is 1.
+    """
     which = kind_of(kind)
-    rows = [about(which, name) for name in REGISTRY.names(which)]
+    rows = [about(which, name) for name, _ in REGISTRY.plugins(which)]
     if as_json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
-        return
-    _print(rows)
+    else:
+        _print(rows)
+    clashes = REGISTRY.clashes(which)
+    for clash in clashes:
+        print(f"prunebench: error: {clash}", file=sys.stderr)
+    if clashes:
+        raise typer.Exit(1)
 
 
 def _print(rows: list[dict[str, Any]]) -> None:

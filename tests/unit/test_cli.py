@@ -147,13 +147,6 @@ def test_describe_shows_card_options_and_ranges(call):
     assert "prunable_nominal" in out
 
 
-def test_describe_shows_the_rules_of_a_normalizer(call):
-    code, out, _ = call("describe", "normalizer", "hindi")
-    rules = REGISTRY.lookup("normalizer", "hindi").program
-    assert code == 0
-    assert rules and all(f"rule {rule.name} (" in out for rule in rules)
-
-
 def test_every_plugin_can_be_described(call):
     for kind in ("method", "normalizer", "corpus", "model", "report"):
         for name in REGISTRY.names(kind):
