@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError
 from benchmark.store.scoring import column, score_columns
-from reports._cells import NOTHING, Cell, absent, count, interval, number, percent, si, times
+from reports._cells import NOTHING as NOTHING
+from reports._cells import Cell, absent, count, interval, number, percent, si, times
 
 if TYPE_CHECKING:
     import pandas as pd
