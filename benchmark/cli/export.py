@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.registry import REGISTRY
+from benchmark.text.chosen import checked
 from benchmark.store.folders import check_new
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def export(
     seeded random features for a plain folder): a token or a logit that differs, and nothing is left.
     """
     if normalizer is not None:
-        REGISTRY.get("normalizer", normalizer)
+        checked(normalizer)
 
     check_new(to)
 

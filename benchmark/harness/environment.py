@@ -15,7 +15,7 @@ import torch
 from benchmark import __version__
 from benchmark.harness.bench import device
 
-PACKAGES = ("torch", "transformers", "torch-pruning", "jiwer", "ptflops", "numpy")
+PACKAGES = ("torch", "transformers", "torch-pruning", "jiwer", "rapidfuzz", "ptflops", "numpy")
 _SOURCE = Path(__file__).resolve().parents[2]
 
 

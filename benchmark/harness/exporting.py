@@ -212,9 +212,11 @@ def _made(record: Record) -> list[str]:
 def _scores(record: Record, normalizer: str) -> list[Score]:
     from benchmark.measure.scores import Normalised, scored
     from benchmark.store.score import row_of
+    from benchmark.text.chosen import several
     from benchmark.whisper.card import Score
 
-    corpus, normalised = record.data["spec"]["corpus"], Normalised(normalizer)
+    corpus = record.data["spec"]["corpus"]
+    normalised = Normalised(several(normalizer)[0]).of(corpus["language"])  # the first is the one that ranks
     plugin = REGISTRY.lookup("corpus", corpus["name"])
     found = []
     for split in record.data["data"]:

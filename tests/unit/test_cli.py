@@ -27,6 +27,7 @@ VERBS = (
         "ls",
         "describe",
         "report",
+        "score",
         "merge",
         "profile",
         "compress",
