@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.registry import REGISTRY
-from benchmark.text.chosen import checked
 from benchmark.store.folders import check_new
+from benchmark.text.chosen import checked
 
 if TYPE_CHECKING:
     from benchmark.store.records import Record
