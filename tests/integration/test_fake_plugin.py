@@ -1,21 +1,17 @@
-"""A method from a package outside: installed by pip, found by its entry point, listed, checked and used."""
+"""A method from outside, ``tests/fake_plugin/method``: installed by pip, found by its entry point, checked and used."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from benchmark.whisper.files import save
+from tests.integration._packages import FAKE_PLUGIN, ROOT, called, installed
 from tests.tiny import tiny_whisper
 
-ROOT = Path(__file__).parents[2]
 SPEC = """
 name: outside
 grid:
@@ -26,28 +22,9 @@ grid:
 pytestmark = pytest.mark.slow
 
 
-def called(*command: object, site: Path, cwd: Path) -> str:
-    """Run Python where ``site`` holds what is installed, and return what it prints."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(site)]), "COLUMNS": "200"}
-    environment["OMP_NUM_THREADS"] = "1"  # tiny models: more threads only wait for each other
-    arguments = [sys.executable, *(str(part) for part in command)]
-    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, cwd=cwd, check=False)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    return done.stdout
-
-
-def installed(source: Path, folder: Path) -> Path:
-    """Install a package for real, from a copy (setuptools builds in its source), and return where it lies."""
-    copied, site = folder / "source", folder / "site"
-    shutil.copytree(source, copied, ignore=shutil.ignore_patterns("__pycache__"))
-    pip = ("-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-deps", "--no-build-isolation")
-    called(*pip, "--no-index", "--target", site, copied, site=site, cwd=folder)
-    return site
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return installed(ROOT / "tests" / "fake_plugin", tmp_path_factory.mktemp("fake_plugin"))
+    return installed(FAKE_PLUGIN / "method", tmp_path_factory.mktemp("fake_plugin"))
 
 
 def test_it_is_listed_described_and_reported_as_loaded(site: Path, tmp_path: Path) -> None:
