@@ -61,7 +61,7 @@ class Arabic(RuleBased):
             "vowel_marks", True, "no vowel marks: hardly ever written", ("كِتَابٌ", "كتاب"), vowel_marks, judged=True,
         ),
         TextRule(
-            "alefs", True, "أ إ آ ٱ to ا: the hamza on alef is a habit of writing", ("أحمد", "احمد"), alefs, judged=True,
+            "alefs", True, "أ إ آ ٱ to ا: hamza on alef is a habit of writing", ("أحمد", "احمد"), alefs, judged=True,
         ),
         TextRule(
             "alef_maqsura", False, "ى to ي at any place: some write one for the other, but على is not علي",

@@ -79,7 +79,7 @@ class Cjk(RuleBased):
 
     Folds: width (ｶﾞ = ガ), digits, case of Latin words, punctuation, spaces beside Han characters and kana; with
     ``script`` also traditional to simplified characters, or the other way, by OpenCC (extra ``cjk``).
-    Keeps: hiragana and katakana apart, small kana, the long vowel ー, the sign of repetition 々, spaces between Latin words.
+    Keeps: hiragana and katakana apart, small kana, the long vowel ー, the repetition sign 々, spaces of Latin words.
     Source: own rules after the Unicode Standard, chapters 18.1 and 18.4. Korean has spaces and is no part of it.
     """
 
