@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -45,6 +45,7 @@ __all__ = [
     "Finisher",
     "Fit",
     "Frozen",
+    "Judged",
     "Loss",
     "Method",
     "MethodConfig",
@@ -175,6 +176,17 @@ class Finisher(Method):
         """Yield the steps after training: Calibrate, Prune, Quantise. Pure."""
 
 
+class Judged(NamedTuple):
+    """What a reader of the language said of two spellings."""
+
+    rule: str
+    """The rule that makes them equal, or must not."""
+    left: str
+    right: str
+    verdict: str
+    """``equal`` (one word) or ``distinct`` (two)."""
+
+
 class Normalizer(Plugin):
     """Text in, comparable text out: pure, deterministic, total, and idempotent unless ``reference`` is set."""
 
@@ -186,6 +198,16 @@ class Normalizer(Plugin):
     @abstractmethod
     def __call__(self, text: str) -> str:
         """Return the normalised text."""
+
+    @classmethod
+    def judged_pairs(cls) -> Sequence[Judged]:
+        """Pairs that a reader of the language has judged; the audit fails where a distinct one becomes equal."""
+        return ()
+
+    @classmethod
+    def variant_pairs(cls) -> Sequence[tuple[str, str, str]]:
+        """Known spellings of one word, as (left, right, rule); the audit fails where a pair stays apart."""
+        return ()
 
     def signature(self) -> str:
         """Name, version and non-default options, e.g. ``hindi:1[nasal=off]``."""
@@ -265,6 +287,14 @@ class Corpus(Plugin):
         Raises:
             DataError: the split does not exist, or a file cannot be read.
         """
+
+    def texts(self, split: str) -> Sequence[str]:
+        """Return the transcripts of a split alone; a corpus that need not touch its audio for that overrides this.
+
+        Raises:
+            DataError: as ``load``.
+        """
+        return self.load(split).texts
 
 
 class Report(Plugin):

@@ -86,6 +86,16 @@ class SyntheticCorpus(Corpus):
         ids = [f"{self.name}/{split}/{index:05d}" for index in range(len(texts))]
         return SyntheticSplit(ids, list(texts), [one.variant for one in who], self._blocks(split, len(texts)))
 
+    def texts(self, split: str) -> tuple[str, ...]:
+        """Return the sentences of a split; nothing is spoken for it.
+
+        Raises:
+            DataError: the split does not exist.
+        """
+        if split not in self.splits:
+            raise DataError(f"{self.name} has no split {split!r}{nearest(split, self.splits)}")
+        return _grammar.texts(self.language)[split]
+
     @property
     def _key(self) -> str:
         """What all draws of this corpus depend on."""
