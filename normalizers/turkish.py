@@ -7,7 +7,7 @@ from functools import cache
 from typing import ClassVar
 
 from benchmark.registry import REGISTRY
-from benchmark.text.common import CASE, digits_rule, fold_case, program, punctuation_rule
+from benchmark.text.common import CASE, compose, digits_rule, fold_case, program, punctuation_rule
 from benchmark.text.rules import RuleBased, TextRule, table
 
 _DOTTED = re.compile("[Iİi]\u0307+")
@@ -15,19 +15,27 @@ _PLAIN = str.maketrans("âîû", "aiu")
 
 
 def turkish_case(text: str) -> str:
-    """Lower case as Turkish has it: I to ı and İ to i; the i with two dots that other lower-casing leaves, to i."""
-    text = _DOTTED.sub("i", text).replace("İ", "i").replace("I", "ı")
-    return _DOTTED.sub("i", fold_case(text).replace("I", "ı"))
+    """Lower case as Turkish has it: I to ı and İ to i; the i with two dots that other lower-casing leaves, to i.
+
+    Composed before, because an I and a dot after it are an İ.
+    """
+    text = _DOTTED.sub("i", compose(text)).replace("İ", "i").replace("I", "ı")
+    return compose(_DOTTED.sub("i", fold_case(text.replace("\uff29", "ı"))))
 
 
 @cache
-def _stems() -> tuple[str, ...]:
-    return tuple(row["stem"] for row in table("normalizers", "turkish_circumflex_stems.tsv"))
+def _kept() -> tuple[frozenset[str], tuple[str, ...]]:
+    rows = table("normalizers", "turkish_circumflex_stems.tsv")
+    return (
+        frozenset(row["stem"] for row in rows if row["kind"] == "word"),
+        tuple(row["stem"] for row in rows if row["kind"] == "stem"),
+    )
 
 
 def circumflex(word: str) -> str:
     """Leave out the circumflex, but in words that only it tells from another."""
-    return word if word.startswith(_stems()) else word.translate(_PLAIN)
+    words, stems = _kept()
+    return word if word in words or word.startswith(stems) else word.translate(_PLAIN)
 
 
 @REGISTRY.register("normalizer", "turkish")
@@ -50,7 +58,7 @@ class Turkish(RuleBased):
             ("ISPARTA İzmir", "ısparta izmir"),
             turkish_case,
         ),
-        digits_rule(decimal=",", groups=".\u00a0\u202f"),
+        digits_rule(decimal=",", groups=".\u00a0\u202f", pairs=False),
         punctuation_rule(decimal=","),
         TextRule(
             "circumflex",

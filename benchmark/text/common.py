@@ -7,6 +7,7 @@ punctuation, unicode, rules of the language, whitespace. ``program`` puts a lang
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -36,6 +37,8 @@ _LETTERS_OF = {
     code: unicodedata.normalize("NFKC", chr(code)) for code in (*range(0xFB00, 0xFB07), *range(0xFB13, 0xFB18))
 }
 
+_MANY_MARKS = regex.compile(r"\p{M}{32,}+")
+
 
 def drop_joiners(text: str) -> str:
     """Remove characters that only steer the display."""
@@ -49,11 +52,26 @@ def fold_case(text: str) -> str:
     return text.lower()
 
 
+def normal_form(form: Literal["NFC", "NFD", "NFKC", "NFKD"], text: str) -> str:
+    """Return what ``unicodedata.normalize`` does, in a time that grows as the text does.
+
+    That one sorts marks that follow each other by insertion, so a long run of them would take the square of its length.
+    """
+    return unicodedata.normalize(form, text if text.isascii() else _MANY_MARKS.sub(_in_order, text))
+
+
+def _in_order(match: regex.Match[str]) -> str:
+    """Sort a run of marks into canonical order, as a normal form does; marks of class 0 stay where they are."""
+    run = "".join(unicodedata.normalize("NFD", mark) for mark in match.group())
+    parts = itertools.groupby(run, lambda mark: unicodedata.combining(mark) > 0)
+    return "".join("".join(sorted(part, key=unicodedata.combining) if moves else part) for moves, part in parts)
+
+
 def compose(text: str) -> str:
     """Return the canonical composition, NFC, with ligatures (fi, ffl) as their letters."""
     if _LIGATURE.search(text):
         text = text.translate(_LETTERS_OF)
-    return unicodedata.normalize("NFC", text)
+    return normal_form("NFC", text)
 
 
 def squeeze_spaces(text: str) -> str:
@@ -107,9 +125,7 @@ def digits_rule(decimal: Decimal = ".", groups: str = ",", pairs: bool = True) -
 
 
 # Runs after punctuation, because punctuation leaves spaces; not a piece of a longer list of numbers, nor of a word.
-_SPACED = regex.compile(
-    r"(?<![\p{L}\p{M}\p{N}.,]|\p{N}\s*)[0-9]{1,3}(?:\s++[0-9]{3})++(?!\p{N})(?![.,]?\s*\p{N})(?<!\s)"
-)
+_SPACED = regex.compile(r"(?<![\p{L}\p{M}\p{N}.,]|\p{N}\s*)[0-9]{1,3}(?:\s++[0-9]{3})++(?!\s*\p{N})")
 _SPACE = re.compile(r"\s+")
 
 
