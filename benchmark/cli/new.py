@@ -1,11 +1,14 @@
 """``prunebench new KIND NAME``: a working plug-in and its tests, to be changed into one's own.
 
-A kind can be made as soon as ``templates/`` holds ``KIND.py.j2`` and ``test_KIND.py.j2``. They are given ``name``,
-``base`` (the name as the beginning of a class' name), ``kind``, ``module`` and ``version``.
+A kind can be made as soon as ``templates/`` holds ``KIND.py.j2`` and ``test_KIND.py.j2``; what is called
+``KIND_PART.tsv.j2`` becomes a file ``data/NAME_PART.tsv`` beside the module. They are given ``name``, ``base`` (the
+name as the beginning of a class' name), ``kind``, ``module``, ``package`` (that the data files are in), ``version`` and
+``languages`` (a tuple as Python writes it).
 """
 
 from __future__ import annotations
 
+import json
 import keyword
 import os
 import re
@@ -32,6 +35,7 @@ _FOLDERS = {
 """Where plug-ins of a kind lie in a checkout."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _LONGEST = 40
+_CODE = re.compile(r"[a-z]{2,3}")
 
 
 def kinds(templates: Path) -> list[str]:
@@ -45,6 +49,10 @@ def new(
     package: Annotated[
         Path | None, typer.Option("--package", help="Folder for a package of its own, outside a checkout.")
     ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option("--language", metavar="CODE", help="Whisper's code of the language that a normalizer is for."),
+    ] = None,
 ) -> None:
     """Write a working plug-in and its tests: into this checkout, or as a package of its own.
 
@@ -52,7 +60,10 @@ def new(
     """
     kind = _known(kind)
     _check_name(kind, name)
-    files = _in_checkout(kind, name) if package is None else _as_package(kind, name, package)
+    if language is not None:
+        _check_language(kind, language)
+    languages = () if language is None else (language,)
+    files = _in_checkout(kind, name, languages) if package is None else _as_package(kind, name, languages, package)
     _write(files)
     for path in files:
         print(f"written: {_shown(path)}")
@@ -85,7 +96,22 @@ def _check_name(kind: str, name: str) -> None:
         raise SpecError(f"{kind} {name!r} is there already: {REGISTRY.owner(kind, name)}; choose another name")
 
 
-def _in_checkout(kind: str, name: str) -> dict[Path, str]:
+def _check_language(kind: str, code: str) -> None:
+    """Raise unless the language can get a new normaliser: with two of them, `auto` could take neither."""
+    if kind != "normalizer":
+        raise SpecError(f"--language {code}: a {kind} is for all languages; only a normalizer is for one")
+    if not _CODE.fullmatch(code):
+        raise SpecError(f"--language {code!r}: no language code; Whisper's are two or three small letters, e.g. ru")
+    for name, plugin in REGISTRY.plugins("normalizer"):
+        if code in plugin.languages and not plugin.reference:
+            owner = REGISTRY.owner("normalizer", name)
+            raise SpecError(
+                f"--language {code}: the language has the normalizer {name!r} ({owner}); leave --language out, and "
+                "choose yours by its name"
+            )
+
+
+def _in_checkout(kind: str, name: str, languages: tuple[str, ...]) -> dict[Path, str]:
     """Return the files for the checkout that the user stands in."""
     here = Path.cwd()
     root = next((folder for folder in (here, *here.parents) if _is_checkout(folder)), None)
@@ -95,10 +121,12 @@ def _in_checkout(kind: str, name: str) -> dict[Path, str]:
         )
     for other in (root / "tests").rglob(f"test_{name}.py"):  # pytest takes no two files of one name
         raise StoreError(f"{_shown(other)}: there are tests of that name; choose another name for the {kind}")
-    folder = _FOLDERS[kind]
-    facts = _facts(kind, name, f"{folder.replace('/', '.')}.{name}")
+    home = _FOLDERS[kind]
+    package = home.replace("/", ".")
+    facts = _facts(kind, name, languages, f"{package}.{name}", package)
     return {
-        root / folder / f"{name}.py": _render(f"{kind}.py.j2", facts),
+        root / home / f"{name}.py": _render(f"{kind}.py.j2", facts),
+        **_data(kind, name, root / home / "data", facts),
         root / "tests" / "unit" / f"test_{name}.py": _render(f"test_{kind}.py.j2", facts),
     }
 
@@ -113,32 +141,43 @@ def _is_checkout(folder: Path) -> bool:
     )
 
 
-def _as_package(kind: str, name: str, folder: Path) -> dict[Path, str]:
+def _as_package(kind: str, name: str, languages: tuple[str, ...], folder: Path) -> dict[Path, str]:
     """Return the files of a package; its module has a name that shadows no other package."""
     module = f"prunebench_{name}"
-    facts = _facts(kind, name, module)
+    facts = _facts(kind, name, languages, module, module)
+    data = _data(kind, name, folder / module / "data", facts)
     return {
-        folder / "pyproject.toml": _render("pyproject.toml.j2", facts),
-        folder / f"{module}.py": _render(f"{kind}.py.j2", facts),
+        folder / "pyproject.toml": _render("pyproject.toml.j2", {**facts, "has_data": bool(data)}),
+        folder / (f"{module}/__init__.py" if data else f"{module}.py"): _render(f"{kind}.py.j2", facts),
+        **data,
         folder / "tests" / f"test_{name}.py": _render(f"test_{kind}.py.j2", facts),
     }
 
 
-def _facts(kind: str, name: str, module: str) -> dict[str, str]:
+def _data(kind: str, name: str, folder: Path, facts: Mapping[str, object]) -> dict[Path, str]:
+    """Return the data files of a plug-in, which lie in ``folder``."""
+    parts = sorted(path.name for path in _TEMPLATES.glob(f"{kind}_*.tsv.j2"))
+    return {folder / f"{name}{part.removeprefix(kind).removesuffix('.j2')}": _render(part, facts) for part in parts}
+
+
+def _facts(kind: str, name: str, languages: tuple[str, ...], module: str, package: str) -> dict[str, str]:
     """Return what templates may ask for."""
     from benchmark import __version__
 
     base = "".join(part[:1].upper() + part[1:] for part in name.removesuffix(f"_{kind}").split("_"))
-    return {"name": name, "base": base, "kind": kind, "module": module, "version": __version__}
+    listed = f"({', '.join(map(json.dumps, languages))}{',' * (len(languages) == 1)})"
+    facts = {"name": name, "base": base, "kind": kind, "module": module, "version": __version__}
+    return {**facts, "package": package, "languages": listed}
 
 
-def _render(template: str, facts: Mapping[str, str]) -> str:
+def _render(template: str, facts: Mapping[str, object]) -> str:
     import jinja2
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
+        trim_blocks=True,
         autoescape=False,  # Python and TOML, no HTML; names are checked
     )
     return environment.get_template(template).render(facts)

@@ -18,6 +18,7 @@ from benchmark.cli.main import invoke
 from benchmark.registry import REGISTRY
 
 ROOT = Path(__file__).parents[2]
+KINDS = ("method", "normalizer")
 NAMES = ("my_norm", "group", "scores_method", "budget", "config", "match", "l2", "x" * 40)
 """Plain, like words that the template imports, with a suffix that is dropped, a soft keyword, and the longest."""
 
@@ -59,7 +60,7 @@ def contents(folder: Path) -> dict[Path, str | None]:
 def checkout(tmp_path: Path) -> Path:
     """Return a folder that is a checkout as far as it can be told."""
     root = tmp_path / "checkout"
-    for part in ("benchmark", "methods", "tests/unit", "tests/integration"):
+    for part in ("benchmark", "methods", "normalizers/data", "tests/unit", "tests/integration"):
         (root / part).mkdir(parents=True)
     (root / "pyproject.toml").write_text('[project]\nname = "prunebench"\n')
     return root
@@ -99,6 +100,29 @@ def test_into_a_package_of_its_own(call, tmp_path: Path) -> None:
     assert project["tool"]["setuptools"]["py-modules"] == ["prunebench_my_norm"]
 
 
+def test_a_kind_with_data_files_is_a_folder_in_a_package_and_a_file_in_a_checkout(
+    call, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = checkout.parent / "package"
+    assert call("new", "normalizer", "swahili", "--language", "sw", "--package", package)[0] == 0
+    files = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
+    data = {f"data/swahili_{part}.tsv" for part in ("judged", "variants")}
+    inside = {f"prunebench_swahili/{path}" for path in ("__init__.py", *data)}
+    assert files == {"pyproject.toml", "tests/test_swahili.py", *inside}
+    setup = tomllib.loads((package / "pyproject.toml").read_text())
+    assert setup["project"]["entry-points"]["prunebench.plugins"] == {"swahili": "prunebench_swahili"}
+    assert setup["tool"]["setuptools"] == {
+        "packages": ["prunebench_swahili"],
+        "package-data": {"prunebench_swahili": ["data/*.tsv"]},
+    }
+    assert '= ("sw",)' in (package / "prunebench_swahili" / "__init__.py").read_text()
+    monkeypatch.chdir(checkout)
+    assert call("new", "normalizer", "swahili")[0] == 0
+    home = checkout / "normalizers"
+    assert {path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()} == {"swahili.py", *data}
+    assert "= ()" in (home / "swahili.py").read_text() and 'HOME = "normalizers"' in (home / "swahili.py").read_text()
+
+
 def test_beside_files_that_are_there(call, tmp_path: Path) -> None:
     package = tmp_path / "package"
     (package / "tests").mkdir(parents=True)
@@ -108,11 +132,12 @@ def test_beside_files_that_are_there(call, tmp_path: Path) -> None:
     assert (package / "tests" / "test_my_norm.py").is_file()
 
 
-def test_what_is_written_keeps_our_style_whatever_the_name(call, checkout: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_written_keeps_our_style_whatever_the_name(call, checkout: Path, monkeypatch, kind: str) -> None:
     monkeypatch.chdir(checkout)
     for name in NAMES:
-        assert call("new", "method", name)[0] == 0
-    files = [*checkout.rglob("methods/*.py"), *checkout.rglob("tests/unit/*.py")]
+        assert call("new", kind, name)[0] == 0
+    files = [*checkout.rglob(f"{kind}s/*.py"), *checkout.rglob("tests/unit/*.py")]
     assert len(files) == 2 * len(NAMES)
     # Named as if they lay in our own folders: what is first-party and what is a test goes by the path.
     for file in files:
@@ -129,10 +154,22 @@ def test_what_is_written_keeps_our_style_whatever_the_name(call, checkout: Path,
             assert done.returncode == 0, f"{path}: {done.stdout}{done.stderr}"
 
 
-def test_classes_do_not_shadow_what_the_template_imports(call, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_what_is_written_has_types_that_fit(call, tmp_path: Path) -> None:
+    for kind in KINDS:
+        assert call("new", kind, f"my_{kind}", "--package", tmp_path / kind)[0] == 0
+    written = [path for path in tmp_path.rglob("*.py") if path.parent.name != "tests"]
+    assert len(written) == len(KINDS)
+    said = python("-m", "mypy", "--config-file", ROOT / "pyproject.toml", *written, cwd=ROOT)
+    assert said.startswith("Success")
+
+
+@pytest.mark.parametrize(("kind", "count"), [("method", 3), ("normalizer", 1)])
+def test_classes_do_not_shadow_what_the_template_imports(call, tmp_path: Path, kind: str, count: int) -> None:
     for name in NAMES:
-        assert call("new", "method", name, "--package", tmp_path / name)[0] == 0
-        tree = ast.parse((tmp_path / name / f"prunebench_{name}.py").read_text())
+        assert call("new", kind, name, "--package", tmp_path / name)[0] == 0
+        (file,) = [*(tmp_path / name).glob(f"prunebench_{name}.py"), *(tmp_path / name).glob("*/__init__.py")]
+        tree = ast.parse(file.read_text())
         imported = {
             alias.asname or alias.name
             for node in ast.walk(tree)
@@ -140,9 +177,9 @@ def test_classes_do_not_shadow_what_the_template_imports(call, tmp_path: Path) -
             for alias in node.names
         }
         classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
-        assert len(classes) == 3
+        assert len(classes) == count
         assert not imported & set(classes)
-    assert classes[0] == "X" + "x" * 39 + "Config"
+    assert classes[0].startswith("X" + "x" * 39)
 
 
 @pytest.mark.slow
@@ -157,6 +194,31 @@ def test_the_tests_that_are_written_pass_and_can_fail(call, tmp_path: Path) -> N
     )
     with pytest.raises(AssertionError, match="test_small_neurons_go_and_large_ones_stay"):
         python(*pytest_, "-k", "neurons", cwd=tmp_path, path=(tmp_path,))
+
+
+@pytest.mark.slow
+def test_the_tests_of_a_normaliser_pass_and_can_fail(call, tmp_path: Path) -> None:
+    assert call("new", "normalizer", "swahili", "--language", "sw", "--package", tmp_path)[0] == 0
+    pytest_ = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "prunebench_swahili", tmp_path / "tests")
+    assert re.search("^12 passed", python(*pytest_, cwd=tmp_path, path=(tmp_path,)), re.MULTILINE)
+    changes = {
+        "prunebench_swahili/__init__.py": [
+            ("_variants().get(word, word)", 'word + "a"', "test_it_keeps_the_contract"),  # no fixed point
+            ("program(VARIANTS)", "(VARIANTS,)", "test_golden_text"),  # the common rules are gone
+        ],
+        "prunebench_swahili/data/swahili_variants.tsv": [
+            ("gray\ta colour\n", "gray\ta colour\npractise\tpractice\ta habit\n", "test_what_was_judged"),
+            ("grey\tgray", "greyish\tgrayish", "test_golden_text"),
+        ],
+    }
+    for name, faults in changes.items():
+        whole = (tmp_path / name).read_text()
+        for right, wrong, test in faults:
+            assert right in whole
+            (tmp_path / name).write_text(whole.replace(right, wrong))
+            with pytest.raises(AssertionError, match=f"FAILED .*::{test}"):
+                python(*pytest_, "-k", test, cwd=tmp_path, path=(tmp_path,))
+        (tmp_path / name).write_text(whole)
 
 
 def test_it_is_light(tmp_path: Path) -> None:
@@ -175,9 +237,9 @@ def test_it_is_light(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["corpus", "mine"], "there is no template of kind 'corpus'; there is: method"),
-        (["reports", "mine"], "there is no template of kind 'reports'; there is: method"),
-        (["verb", "mine"], "there is no template of kind 'verb'; there is: method"),
+        (["corpus", "mine"], "there is no template of kind 'corpus'; there is: method, normalizer"),
+        (["reports", "mine"], "there is no template of kind 'reports'; there is: method, normalizer"),
+        (["verb", "mine"], "there is no template of kind 'verb'; there is: method, normalizer"),
         (["method", "my-method"], "'my-method' cannot be the name of a method: take a Python identifier"),
         (["method", "lambda"], "'lambda' cannot be the name of a method"),
         (["method", "2fast"], "'2fast' cannot be the name of a method"),
@@ -188,6 +250,14 @@ def test_it_is_light(tmp_path: Path) -> None:
         (["method", "method"], "'method' is what a kind of plug-in is called"),
         (["method", "imp"], "method 'imp' is there already: methods.imp.Imp; choose another name"),
         (["method", "mine"], "not inside a checkout of prunebench"),
+        (["normalizer", "hindi"], "normalizer 'hindi' is there already: normalizers.hindi.Hindi; choose another name"),
+        (
+            ["normalizer", "mine", "--language", "hi"],
+            "the language has the normalizer 'hindi' (normalizers.hindi.Hindi)",
+        ),
+        (["normalizer", "mine", "--language", "Russian"], "--language 'Russian': no language code"),
+        (["normalizer", "mine", "--language", ""], "--language '': no language code"),
+        (["method", "mine", "--language", "ru"], "--language ru: a method is for all languages"),
     ],
 )
 def test_what_cannot_be_made(refused, arguments: list[str], said: str) -> None:
@@ -202,6 +272,12 @@ def test_a_name_belongs_to_whoever_has_registered_it(refused, monkeypatch: pytes
     monkeypatch.setitem(REGISTRY._owners, ("method", "mine"), "their_package.Theirs")
     said = refused("new", "method", "mine", "--package", "here")
     assert "method 'mine' is there already: their_package.Theirs" in said
+
+
+def test_data_that_exists_is_not_overwritten(refused, checkout: Path, monkeypatch) -> None:
+    monkeypatch.chdir(checkout)
+    (checkout / "normalizers" / "data" / "mine_judged.tsv").write_text("precious")
+    assert "normalizers/data/mine_judged.tsv: exists" in refused("new", "normalizer", "mine")
 
 
 @pytest.mark.parametrize("there", ["pyproject.toml", "prunebench_mine.py", "tests/test_mine.py"])
@@ -257,7 +333,10 @@ def test_a_kind_comes_with_its_two_templates(call, tmp_path: Path, monkeypatch: 
     assert module.kinds(templates) == []
     (templates / "test_report.py.j2").write_text("# {{ name }}\n")
     assert module.kinds(templates) == ["report"]
+    (templates / "report_words.tsv.j2").write_text("# {{ package }}\n")
     (templates / "pyproject.toml.j2").write_text("[project]\n")
     monkeypatch.setattr(module, "_TEMPLATES", templates)
     assert call("new", "report", "my_table", "--package", "made")[0] == 0
-    assert (tmp_path / "made" / "prunebench_my_table.py").read_text() == "# MyTable report prunebench_my_table\n"
+    made = tmp_path / "made" / "prunebench_my_table"
+    assert (made / "__init__.py").read_text() == "# MyTable report prunebench_my_table\n"
+    assert (made / "data" / "my_table_words.tsv").read_text() == "# prunebench_my_table\n"
