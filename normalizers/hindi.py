@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
+from benchmark.api import Judged
 from benchmark.registry import REGISTRY
 from benchmark.text.common import fold_case, squeeze_spaces
-from benchmark.text.rules import RuleBased, TextRule
+from benchmark.text.rules import RuleBased, TextRule, table
 from normalizers import _hindi_text as texts
 from normalizers import _hindi_words as words
 
@@ -22,15 +24,15 @@ PROGRAM = (
     TextRule("unicode", True, "NFC, nukta after its consonant, vowels in one piece, no repeated marks: encodings",
              ("पढ़ना", "पढ\u093cना"), texts.encodings),
     TextRule("nasal", True, "nasal before a stop of its own row to anusvara: both spellings are accepted",
-             ("हिन्दी", "हिंदी"), words.nasal, "word"),
+             ("हिन्दी", "हिंदी"), words.nasal, "word", judged=True),
     TextRule("chandrabindu", True, "chandrabindu to anusvara, but for listed pairs: newspapers drop it",
-             ("हाँ", "हां"), words.chandrabindu, "word"),
+             ("हाँ", "हां"), words.chandrabindu, "word", judged=True),
     TextRule("nukta_loans", True, "no nukta on क ख ग ज फ, but for listed pairs: a habit of writing",
-             ("ज\u093cरूर", "जरूर"), words.nukta_loans, "word"),
+             ("ज\u093cरूर", "जरूर"), words.nukta_loans, "word", judged=True),
     TextRule("glide", True, "ये यी at a word's end to ए ई, but for roots in y: both are standard",
-             ("गये", "गए"), words.glide, "word"),
+             ("गये", "गए"), words.glide, "word", judged=True),
     TextRule("variants", True, "listed words with two dictionary spellings: the same word",
-             ("दुःख", "दुख"), words.variants, "word"),
+             ("दुःख", "दुख"), words.variants, "word", judged=True),
     TextRule("number_words", False, "digits to Hindi words by a library: a choice of task",
              ("15", "पंद्रह"), words.number_words, "word", again=True),
     TextRule("whitespace", True, "every run of white space to one space, none at the ends: not spoken",
@@ -57,3 +59,14 @@ class Hindi(RuleBased):
         super().__init__(**options)
         if getattr(self.config, "number_words", False):
             words.speaker()  # a missing library is an error now, not at the first number
+
+    @classmethod
+    def judged_pairs(cls) -> Sequence[Judged]:
+        """Merges over a word list that a reader judged one by one, and pairs that must stay distinct."""
+        rows = table("normalizers", "hindi_judged.tsv")
+        return [Judged(row["rule"], row["left"], row["right"], row["verdict"]) for row in rows]
+
+    @classmethod
+    def variant_pairs(cls) -> Sequence[tuple[str, str, str]]:
+        """Spellings of one word that must become equal."""
+        return [(row["left"], row["right"], row["rule"]) for row in table("normalizers", "hindi_variant_pairs.tsv")]
