@@ -20,7 +20,7 @@ Script = Literal["keep", "simplified", "traditional"]
 
 _WIDTH = re.compile("[\uff00-\uffef]+")
 _HAN = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}ー々〇]"
-_SPACE = regex.compile(rf"(?<={_HAN})\s+|\s+(?={_HAN})")
+_SPACE = regex.compile(rf"(?<={_HAN})\s++|(?<!\s)\s++(?={_HAN})")
 
 
 def width(text: str) -> str:

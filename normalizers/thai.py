@@ -18,7 +18,7 @@ _TONE_FIRST = re.compile(f"({_TONE}+)({_ABOVE_BELOW}+)")
 _SARA_AM = re.compile("\u0e4d([\u0e48-\u0e4b]*)\u0e32")
 _NIKHAHIT_FIRST = re.compile("\u0e4d([\u0e48-\u0e4b]+)(?!\u0e32)")
 _REPEATED = re.compile(r"([\u0e31\u0e34-\u0e3a\u0e47-\u0e4e])\1+")
-_SPACE = regex.compile(r"(?<=\p{Thai})\s+|\s+(?=\p{Thai})")
+_SPACE = regex.compile(r"(?<=\p{Thai})\s++|(?<!\s)\s++(?=\p{Thai})")
 
 
 def encodings(text: str) -> str:

@@ -177,7 +177,7 @@ def punctuation_rule(
     spoken = rf"[\p{{Sc}}{re.escape(SPOKEN)}]"
     alone = regex.compile(rf"(?<=\S)(?={spoken})|(?<={spoken})(?=\S)")
     marks = regex.compile(
-        rf"[[\p{{P}}\p{{S}}]--[\p{{Sc}}]--[{re.escape(SPOKEN + keep)}{_WORDS}]--[{re.escape(decimal)}]]\p{{M}}*+",
+        rf"[[\p{{P}}\p{{S}}\u02bc]--[\p{{Sc}}]--[{re.escape(SPOKEN + keep)}{_WORDS}]--[{re.escape(decimal)}]]\p{{M}}*+",
         flags=regex.V1,
     )
     sign = re.escape(decimal)

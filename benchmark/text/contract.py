@@ -30,7 +30,8 @@ SIZES = (1 << 13, 1 << 16)
 SLOWER = 3.0
 """By how much time may grow faster than the text, for what a busy machine adds; a square grows by the sizes' ratio."""
 _HARD_FOR_REFERENCES = ("openings", "closed", "spaces", "combining marks")
-_FLOOR = 0.01  # seconds; below it a clock says nothing about growth
+_SURE = 2.0  # seconds; so long is no hiccup of the machine
+_FLOOR = 0.1  # seconds; below it, a busy machine and not the text makes the time
 
 
 def check_normalizer(name: str, /, **options: Any) -> None:
@@ -155,7 +156,7 @@ def check_speed(name: str, /, sizes: tuple[int, int] = SIZES, **options: Any) ->
             quick = max(_seconds(normalizer, _long(unit, small)), _FLOOR * small / large)
             slow = _seconds(normalizer, _long(unit, large))
             linear = slow < _FLOOR or slow / quick <= bound
-            if linear:
+            if linear or slow > _SURE:
                 break
         _promise(
             linear,
