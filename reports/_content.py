@@ -96,7 +96,8 @@ def _with_all_columns(frame: pd.DataFrame) -> pd.DataFrame:
     prefixes = ("", *(f"{slug}__" for slug in frame.attrs.get("others", ())))
     names = [prefix + name for prefix in prefixes for name in needed if prefix + name not in frame]
     attrs = frame.attrs
-    frame = frame.reindex(columns=[*frame.columns, *names])
+    # The copy lies in one piece; several normalisers bring so many columns that pandas warns of it otherwise.
+    frame = frame.reindex(columns=[*frame.columns, *names]).copy()
     frame.attrs = attrs
     return frame
 

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from benchmark.api import Judged, Normalizer
-from benchmark.errors import DataError, SpecError, StoreError
+from benchmark.errors import SpecError, StoreError
 from benchmark.registry import REGISTRY
-from benchmark.text.audit import audit as audited
-from benchmark.text.audit import sample
+from benchmark.text.audit import Audit, BrokenError, sample
+from benchmark.text.audit import audit as measured
 from benchmark.text.chosen import chosen, several
 from benchmark.text.rules import RuleBased
 from reports import _audit as shown
+from reports import _transcripts as transcripts
+from reports._audit_input import read_pairs, read_texts
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_BESIDE = ("identity", "whisper_basic", "whisper_basic_marks", "indic")
-_WORDFREQ = "wordfreq:"
+_REFERENCES = ("identity", "whisper_basic", "whisper_basic_marks")
 _COLUMNS = ("rule", "left", "right", "verdict")
 
 
@@ -64,35 +63,73 @@ def audit(
     if size is not None and to is None:
         raise SpecError("--sample: say with --to which folder takes the file")
     variants, judged = [*main.variant_pairs()], [*main.judged_pairs()]
-    for left, right, relation, rule in _pairs(pairs):
+    for left, right, relation, rule in read_pairs(pairs):
         if relation == "equal":
             variants.append((left, right, rule))
         else:
             judged.append(Judged(rule, left, right, "distinct"))
-    texts = _texts(text)
+    variants, judged = list(dict.fromkeys(variants)), list(dict.fromkeys(judged))
+    texts = read_texts(text)
     choices = several(beside) if beside is not None else _usual(main, normalizer)
     choices += [normalizer] if normalizer not in choices else []
-    distinct = sum(one.verdict == "distinct" for one in judged)
-    results = [shown.Audited(one, audited(chosen(one), texts, variants, judged), distinct) for one in choices]
-    table = _scored(runs, choices, normalizer) if runs else None
+    faults: list[str] = []
+    results = list(_audited(choices, normalizer, texts, variants, judged, faults))
     found = next(one.found for one in results if one.choice == normalizer)
-    rows = shown.summary(results)
+    order = [one.choice for one in results]
+    told = _Told(text, shown.summary(results), found, _same(runs, main, normalizer, order, faults) if runs else [])
     if as_json:
-        print(json.dumps(_plain(text, rows, found, table, choices), ensure_ascii=False, indent=1))
+        print(json.dumps(_plain(told), ensure_ascii=False, indent=1))
     else:
-        _print(text, rows, found, table, choices)
+        _print(told)
     if to is not None:
-        written = _write(to, text, rows, found, table, choices)
-        written += _write_sample(to, sample(found, judged, size), normalizer) if size is not None else []
+        written = _write(to, told)
+        written += _write_sample(to, sample(found, size), normalizer) if size is not None else []
         if not as_json:
             print("written:", *(f"  {path}" for path in written), sep="\n")
-    if found.failed:
+    for fault in dict.fromkeys(faults):
+        print(f"prunebench: error: {fault}; left out", file=sys.stderr)
+    if found.failed or faults:
         raise typer.Exit(1)
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What is shown: the text's name, a row a normaliser, the audited one's findings, its boards of transcripts."""
+
+    text: str
+    rows: list[dict[str, Any]]
+    found: Audit
+    boards: list[transcripts.Same]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What has to be said of the names in the tables."""
+        return transcripts.told([row["normalizer"] for row in self.rows])
+
+
+def _audited(
+    choices: Sequence[str],
+    main: str,
+    texts: Sequence[str],
+    variants: Sequence[tuple[str, str, str]],
+    judged: Sequence[Judged],
+    faults: list[str],
+) -> Iterator[shown.Audited]:
+    """Yield each normaliser's findings; one that breaks beside the audited one is named and left out."""
+    distinct = sum(one.verdict == "distinct" for one in judged)
+    for choice in choices:
+        try:
+            yield shown.Audited(choice, measured(chosen(choice), texts, variants, judged), distinct)
+        except BrokenError as error:
+            if choice == main:
+                raise
+            faults.append(str(error))
+
+
 def _usual(main: Normalizer, name: str) -> list[str]:
-    """Return the six of the audit: references, the general one, the audited one, and that without its judgements."""
-    found = [one for one in _BESIDE if one != name] + [name]
+    """Return the six of the audit: references, a general one, the audited one, and that without its judgements."""
+    general = "indic" if {"hi", *REGISTRY.lookup("normalizer", "indic").languages} & {*main.languages} else "default"
+    found = [one for one in (*_REFERENCES, general) if one != name] + [name]
     off = [r.name for r in main.active if r.judged] if isinstance(main, RuleBased) else []
     if off:
         changed = main.config.model_dump(exclude_defaults=True) | dict.fromkeys(off, False)
@@ -100,178 +137,140 @@ def _usual(main: Normalizer, name: str) -> list[str]:
     return found
 
 
-# --- what is read -------------------------------------------------------------------------------------------------
-
-
-def _texts(source: str) -> list[str]:
-    """Return the utterances or words of a file, a corpus or wordfreq's list of a language.
-
-    Raises:
-        DataError: there is no such file or corpus, it is not UTF-8, or holds nothing.
-    """
-    if source.startswith(_WORDFREQ):
-        return _wordfreq(source.removeprefix(_WORDFREQ))
-    path = Path(source)
-    if not path.exists() and source in REGISTRY.names("corpus"):
-        corpus = REGISTRY.get("corpus", source)
-        return [text for split in corpus.splits for text in corpus.texts(split)]
-    return _lines(path)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 (byte {error.start}); convert it: iconv -t UTF-8 {path}") from None
-    except OSError as error:
-        known = ", ".join(REGISTRY.names("corpus"))
-        raise DataError(f"{path}: cannot be read ({error.strerror}); give a text file, or a corpus: {known}") from None
-    if not any(line.strip() for line in lines):
-        raise DataError(f"{path}: holds no text")
-    return lines
-
-
-def _wordfreq(language: str) -> list[str]:
-    try:
-        import wordfreq
-    except ImportError:
-        raise DataError(f"{_WORDFREQ}{language}: needs the package wordfreq: pip install wordfreq") from None
-    try:
-        return list(wordfreq.get_frequency_dict(language, wordlist="best"))
-    except LookupError:
-        known = ", ".join(sorted(wordfreq.available_languages()))
-        raise DataError(f"{_WORDFREQ}{language}: wordfreq has no such list; it has {known}") from None
-
-
-def _pairs(path: Path | None) -> list[tuple[str, str, str, str]]:
-    """Return (left, right, relation, rule) of a TSV; lines beginning with # are remarks.
+def _same(
+    runs: Sequence[Path], main: Normalizer, first: str, order: Sequence[str], faults: list[str]
+) -> list[transcripts.Same]:
+    """Return the comparison of stored transcripts in the languages of the audited normaliser.
 
     Raises:
-        DataError: the file cannot be used.
+        StoreError: not a run folder, or no finished cell of these languages.
     """
-    if path is None:
-        return []
-    found = []
-    for number, line in enumerate(_lines(path), 1):
-        if line.strip() and not line.startswith("#"):
-            left, right, relation, rule, *_ = [*line.split("\t"), "", "", "", ""]
-            if relation not in ("equal", "distinct"):
-                raise DataError(f"{path}:{number}: the third column is equal or distinct, not {relation!r}")
-            found.append((left, right, relation, rule or "-"))
-    return found
-
-
-def _scored(runs: Sequence[Path], choices: Sequence[str], first: str) -> pd.DataFrame:
     from benchmark.store.frame import frame
 
-    order = [first, *(choice for choice in choices if choice != first)]
-    return frame(list(runs), normalizer=",".join(order), timings=False)
+    names = [first, *(choice for choice in order if choice != first)]
+    table = frame(list(runs), normalizer=names, timings=False, faults=faults)
+    if main.languages:
+        table = table[table["language"].isin(main.languages)]
+    found = transcripts.same(table, order) if len(table) else []
+    if not found and len(names) > 1 and not faults:
+        spoken = f" in {', '.join(main.languages)}" if main.languages else ""
+        raise StoreError(f"{', '.join(map(str, runs))}: there is no finished cell{spoken} to score")
+    return found
 
 
 # --- what is shown ------------------------------------------------------------------------------------------------
 
 
-def _plain(
-    text: str, rows: list[dict[str, Any]], found: Any, table: pd.DataFrame | None, choices: list[str]
-) -> dict[str, Any]:
+def _plain(told: _Told) -> dict[str, Any]:
     """Return everything as plain data."""
-    said: dict[str, Any] = {
-        "text": text,
-        "normalizers": rows,
+    return {
+        "text": told.text,
+        "normalizers": told.rows,
         "rules": [
             {
                 "rule": rule.name,
                 "judged": rule.judged,
-                "merges": [list(pair) for pair in rule.pairs],
-                **rule.verdicts,
-                "unjudged": rule.unjudged,
+                "merges": [[one.left, one.right, one.verdict] for one in rule.merges],
+                "equal": rule.count("equal"),
+                "distinct": rule.count("distinct"),
+                "unjudged": rule.count("") if rule.judged else 0,
             }
-            for rule in found.rules
+            for rule in told.found.rules
         ],
-        "variants_apart": [list(one) for one in found.apart],
-        "wrongly_equal": [list(one) for one in found.wrong],
+        "variants_apart": [list(one) for one in told.found.apart],
+        "wrongly_equal": [list(one) for one in told.found.wrong],
+        "transcripts": [
+            {
+                "board": one.title,
+                "split": one.split,
+                "errors": one.rates.reset_index().to_dict(orient="records"),
+                "ranks": [asdict(moved) for moved in one.moved],
+            }
+            for one in told.boards
+        ],
     }
-    if table is not None:
-        rates = shown.errors(table, choices)
-        said["ranks"] = shown.ranks(table, choices)
-        said["errors"] = rates.reset_index().to_dict(orient="records")
-    return said
 
 
-def _print(text: str, rows: list[dict[str, Any]], found: Any, table: pd.DataFrame | None, choices: list[str]) -> None:
+def _print(told: _Told) -> None:
     from benchmark.cli._tables import print_table
 
-    def tell(lines: Any, right: int = 1) -> None:
+    def tell(lines: Iterator[list[str]], words: int = 1) -> None:
         headings, *rest = lines
-        print_table(tuple(headings), rest, right=tuple(headings[right:]), whole=(headings[0],))
+        print_table(headings, rest, right=headings[words:], whole=(headings[0], *headings[words:]))
         print()
 
-    print(f"text: {text}\n")
-    tell(shown.summary_texts(rows))
-    print(f"merges by rule of {found.signature}")
-    tell(shown.rules_texts(found))
-    if table is not None:
-        rates = shown.errors(table, choices)
-        print(f"the same transcripts: error rate in % on {table.attrs['splits'][0]}, {len(rates)} cells")
-        tell(shown.errors_texts(shown.spaced(rates, choices[0]), choices))
-        for row in shown.ranks(table, choices):
-            print(_ranks_text(row))
-    for left, right, rule in found.apart:
+    print(f"text: {told.text}\n")
+    tell(shown.summary_texts(told.rows))
+    print(*(f"{line}\n" for line in told.remarks), sep="", end="")
+    print(f"merges by rule of {told.found.signature}")
+    tell(shown.rules_texts(told.found), words=3)
+    for board in told.boards:
+        print(_heading(board))
+        tell(transcripts.texts(board, board.shown))
+        print(*board.moved, "", sep="\n")
+    for left, right, rule in told.found.apart:
         print(f"variants apart ({rule}): {left} | {right}")
-    for left, right, rule in found.wrong:
+    for left, right, rule in told.found.wrong:
         print(f"judged distinct, and equal ({rule}): {left} | {right}")
 
 
-def _ranks_text(row: dict[str, Any]) -> str:
-    moved = "; ".join(
-        f"{c['method']} {100 * c['keep']:.0f} % {c['block']}: {c['from']} to {c['to']}" for c in row["changed"]
+def _heading(board: transcripts.Same) -> str:
+    some, every = len(board.shown), len(board.rates)
+    return f"{board.title}: error rate in % on {board.split}, {some} of {every} cells"
+
+
+def _markdown(told: _Told) -> Iterator[str]:
+    from reports.normalizers import table
+    from reports.table import escape
+
+    yield from (f"# Audit of {escape(told.found.signature)} on {escape(told.text)}", "")
+    yield from (
+        table(list(shown.summary_texts(told.rows))),
+        "",
+        *(f"- {line}" for line in [*map(escape, told.remarks), *shown.READING]),
     )
-    tau = "–" if row["tau"] is None else f"{row['tau']:.3f}"
-    many = f"{len(row['changed'])} of {row['ranked']} ranks change"
-    return f"{row['normalizer']}: Kendall's tau {tau}, {many}" + (f" ({moved})" if moved else "")
+    yield from ("", "## Merges by rule", "", table(list(shown.rules_texts(told.found)), words=3), "")
+    for left, right, rule in told.found.apart:
+        yield f"- Variants apart ({escape(rule)}): {escape(left)} / {escape(right)}"
+    for left, right, rule in told.found.wrong:
+        yield f"- Judged distinct, and equal ({escape(rule)}): {escape(left)} / {escape(right)}"
+    for board in told.boards:
+        yield from ("", f"## {escape(_heading(board))}", "")
+        yield from (table(list(transcripts.texts(board, board.shown))), "")
+        yield from (f"- {escape(str(moved))}" for moved in board.moved)
+    yield ""
 
 
-def _write(
-    to: Path, text: str, rows: list[dict[str, Any]], found: Any, table: pd.DataFrame | None, choices: list[str]
-) -> list[Path]:
+def _write(to: Path, told: _Told) -> list[Path]:
     import pandas as pd
 
     from benchmark.store.files import write_atomically
+    from reports import normalizers
     from reports.pareto import render
 
-    lines = [f"# Audit of {found.signature} on {text}\n", shown.markdown(shown.summary_texts(rows)), ""]
-    lines += [*(f"- {line}" for line in shown.READING), "", "## Merges by rule\n"]
-    lines += [shown.markdown(shown.rules_texts(found)), ""]
-    rates = None if table is None else shown.errors(table, choices)
-    if table is not None and rates is not None:
-        lines += [f"## The same transcripts: error rate in % on {table.attrs['splits'][0]}\n"]
-        lines += [shown.markdown(shown.errors_texts(shown.spaced(rates, choices[0]), choices)), ""]
-        lines += [f"- {_ranks_text(row)}" for row in shown.ranks(table, choices)] + [""]
-    title = f"{len(rows)} normalisers on {text}" if rates is None else f"The same transcripts, {len(rows)} normalisers"
+    title = f"{len(told.rows)} normalisers on {told.text}"
+    # drawn anew for each file: the layout depends on what a figure was rendered as before
+    files: dict[str, str | bytes] = {
+        "audit.md": "\n".join(_markdown(told)),
+        "audit.csv": pd.DataFrame(told.rows).to_csv(index=False, lineterminator="\n"),
+        **({"audit_transcripts.csv": normalizers.csv(told.boards)} if told.boards else {}),
+        **{
+            f"audit.{kind}": render(shown.draw(told.rows, told.boards[0] if told.boards else None, title), kind)
+            for kind in ("png", "svg")
+        },
+    }
     try:
         to.mkdir(parents=True, exist_ok=True)
-        return [
-            write_atomically(to / "audit.md", "\n".join(lines)),
-            write_atomically(to / "audit.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")),
-            *(
-                write_atomically(to / f"audit.{kind}", render(shown.draw(rows, rates, title), kind))
-                for kind in ("png", "svg")
-            ),
-        ]
+        return [write_atomically(to / name, content) for name, content in files.items()]
     except OSError as error:
         raise StoreError(f"{to}: cannot be written ({error.strerror}); give a folder you may write to") from error
 
 
 def _write_sample(to: Path, drawn: Sequence[Judged], name: str) -> list[Path]:
-    import io
-
     from benchmark.store.files import write_atomically
 
-    out = io.StringIO()
-    writer = csv.writer(out, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, escapechar="\\")
-    writer.writerow(_COLUMNS)
-    writer.writerows(drawn)
-    return [write_atomically(to / f"{name.partition('[')[0]}_unjudged.tsv", out.getvalue())]
+    lines = ["\t".join(_COLUMNS), *("\t".join(one) for one in drawn)]  # no word holds a tab
+    return [write_atomically(to / f"{name.partition('[')[0]}_unjudged.tsv", "\n".join(lines) + "\n")]
 
 
 @REGISTRY.register("verb", "audit")

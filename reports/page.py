@@ -10,6 +10,7 @@ from benchmark.api import Report
 from benchmark.registry import REGISTRY
 from benchmark.store.files import write_atomically
 from reports import _content as content
+from reports import _transcripts as transcripts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,7 @@ def page(frame: pd.DataFrame) -> str:
     """
     import jinja2
 
+    from reports import normalizers
     from reports.pareto import draw, render
 
     boards = [
@@ -57,6 +59,7 @@ def page(frame: pd.DataFrame) -> str:
         }
         for board in content.boards(frame)
     ]
+    same = transcripts.same(frame)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports"),
         autoescape=True,
@@ -67,5 +70,7 @@ def page(frame: pd.DataFrame) -> str:
     return environment.get_template("leaderboard.html.j2").render(
         boards=boards,
         picture=base64.b64encode(render(draw(frame), "svg")).decode(),
+        beside=base64.b64encode(render(normalizers.draw(same), "svg")).decode() if same else "",
+        moved=[(one.title, [str(moved) for moved in one.moved]) for one in same],
         definitions=[line.replace("**", "") for line in content.DEFINITIONS],
     )

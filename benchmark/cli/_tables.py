@@ -30,7 +30,7 @@ def print_table(
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in headings:
         justify: Literal["left", "right"] = "right" if heading in right else "left"
-        table.add_column(heading, justify=justify, no_wrap=heading in whole, overflow="fold")
+        table.add_column(escape(heading), justify=justify, no_wrap=heading in whole, overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
     console().print(table)

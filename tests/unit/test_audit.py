@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from itertools import combinations
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,8 +20,11 @@ from benchmark.api import Judged, Normalizer
 from benchmark.cli.main import invoke
 from benchmark.errors import DataError
 from benchmark.registry import REGISTRY
-from benchmark.text.audit import WHOLE, audit, merges, sample
+from benchmark.store.frame import frame
+from benchmark.text.audit import WHOLE, BrokenError, Merge, audit, merges, sample
 from benchmark.text.rules import RuleBased, TextRule
+from reports import _transcripts as transcripts
+from tests import fake_normalizers as fakes
 from tests import fake_runs
 
 
@@ -44,8 +49,8 @@ class Toy(RuleBased):
 def test_a_merge_belongs_to_the_first_rule_after_which_two_words_are_equal() -> None:
     found = merges(Toy(), ["ab", "aa", "acc", "ac", "bcc", "x"])
     assert found == {
-        "b_to_a": [("aa", "ab"), ("acc", "bcc")],
-        "c_once": [("ac", "acc")],
+        "b_to_a": [Merge("aa", "ab"), Merge("acc", "bcc")],
+        "c_once": [Merge("ac", "acc")],
         "d_parts": [],
     }
 
@@ -55,9 +60,9 @@ def test_three_words_of_one_class_are_two_merges() -> None:
 
 
 def naive(words: Sequence[str]) -> dict[str, int]:
-    """Count, for each rule, how many classes fewer there are after it than before."""
+    """Count, for each rule, how many classes fewer there are after it than before; what vanishes is no class."""
     lost = {}
-    texts = sorted(set(words))
+    texts = [word for word in sorted(set(words)) if set(word) != {"d"}]
     before = len(set(texts))
     for one in Toy.program:
         texts = [one.apply(text) for text in texts]
@@ -73,14 +78,17 @@ def test_merges_are_the_classes_that_each_rule_loses(words: list[str]) -> None:
     found = merges(Toy(), words)
     assert {name: len(pairs) for name, pairs in found.items()} == naive(words)
     toy = Toy()
-    for pairs in found.values():
-        assert all(" ".join(toy(a).split()) == " ".join(toy(b).split()) for a, b in pairs)
+    for some in found.values():
+        assert all(" ".join(toy(one.left).split()) == " ".join(toy(one.right).split()) for one in some)
+    whole = audit(toy, [" ".join(words)])
+    assert whole.merged == sum(naive(words).values())
+    assert set(whole.vanished) == {word for word in words if set(word) == {"d"}}
 
 
 def test_all_pairs_that_are_equal_hang_together() -> None:
-    words = ["हिन्दी", "हिंदी", "हिंदी।", "हाँ", "हां", "ज़रूर", "जरूर", "कल"]
+    words = ["हिन्दी", "हिंदी", "हिंदी।", "हाँ", "हां", "ज\u093cरूर", "जरूर", "कल"]
     normalizer = REGISTRY.get("normalizer", "hindi")
-    pairs = [pair for some in merges(normalizer, words).values() for pair in some]
+    pairs = [(one.left, one.right) for some in merges(normalizer, words).values() for one in some]
     group = {word: {word} for word in words}
     for a, b in pairs:
         joined = group[a] | group[b]
@@ -123,9 +131,31 @@ def test_words_that_vanish_and_words_that_join() -> None:
         def __call__(self, text: str) -> str:
             return text.replace("x", "").replace(" + ", "")
 
-    found = audit(Odd(), ["x a + b", "a b"])
-    assert found.emptied == ("x",)
-    assert found.joined == 1
+    found = audit(Odd(), ["x a + b", "a b xx"])
+    assert found.vanished == found.emptied == ("x", "xx")
+    assert (found.joined, found.merged) == (1, 0)  # what vanishes is equal to no word
+    signs = audit(REGISTRY.get("normalizer", "hindi"), ["— क ❤️ ।"])
+    assert (len(signs.vanished), signs.emptied, signs.merged) == (3, (), 0)
+
+
+class Broken(Normalizer):
+    """Raises on the word bad, returns None for worse."""
+
+    name = "broken"
+
+    def __call__(self, text: str) -> Any:
+        if "bad" in text:
+            raise KeyError("two\nlines \ud800")
+        return None if "worse" in text else text
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("bad", "fails on 'bad': KeyError"), ("worse", "returns NoneType, not str")]
+)
+def test_a_normaliser_that_breaks_is_named(word: str, said: str) -> None:
+    with pytest.raises(BrokenError, match=said) as caught:
+        audit(Broken(), ["good", word])
+    assert "'broken'" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_an_empty_text_is_an_error() -> None:
@@ -143,8 +173,8 @@ def test_variants_apart_and_pairs_wrongly_equal_fail() -> None:
     assert found.apart == (("a", "x", "-"),)
     assert found.failed
     (c_once,) = [one for one in found.rules if one.name == "c_once"]
-    assert c_once.verdicts == {"equal": 0, "distinct": 1}
-    assert c_once.unjudged == 1
+    assert c_once.merges == (Merge("ac", "acc", "distinct"), Merge("xc", "xcc", ""))
+    assert (c_once.count("equal"), c_once.count("distinct"), c_once.count("")) == (0, 1, 1)
     assert not audit(Toy(), ["ac"], [("aa", "ab", "")], [Judged("", "a", "c", "distinct")]).failed
 
 
@@ -152,12 +182,42 @@ def test_a_sample_is_of_unjudged_merges_of_judgement_rules_and_seeded() -> None:
     words = [f"{letter}cc" for letter in "efghij"] + [f"{letter}c" for letter in "efghij"] + ["aa", "ab"]
     known = [Judged("c_once", "ec", "ecc", "equal")]
     found = audit(Toy(), words, judged=known)
-    drawn = sample(found, known, 3)
+    drawn = sample(found, 3)
     assert len(drawn) == 3
-    assert drawn == sample(found, known, 3)
+    assert drawn == sample(found, 3)
+    assert {tuple(sample(found, 3, seed)) for seed in range(5)} != {tuple(drawn)}
     assert {one.rule for one in drawn} == {"c_once"}
     assert not {("ec", "ecc")} & {(one.left, one.right) for one in drawn}
-    assert len(sample(found, known, 99)) == 5
+    assert len(sample(found, 99)) == 5
+
+
+def test_a_verdict_holds_for_any_spelling_that_is_right_by_construction() -> None:
+    """Judged was ac / acc; the text has bc and ac for the one, bcc for the other: rule b_to_a comes before."""
+    known = [Judged("c_once", "ac", "acc", "equal")]
+    (merge,) = merges(Toy(), ["bc", "ac", "bcc"], known)["c_once"]
+    assert merge == Merge("ac", "acc", "equal")
+    hindi = REGISTRY.get("normalizer", "hindi")
+    judged = [Judged("nasal", "हिंदी", "हिन्दी", "equal")]
+    (merge,) = merges(hindi, ["(हिन्दी)", "हिंदी।"], judged)["nasal"]
+    assert ({merge.left, merge.right}, merge.verdict) == ({"हिन्दी", "हिंदी"}, "equal")
+
+
+def test_a_verdict_between_any_two_of_two_classes_counts_and_distinct_outweighs() -> None:
+    words = ["xc", "xcc", "xccc", "xcccc"]  # the first pass makes two pairs equal, the second all four
+
+    class Twice(Toy):
+        name = "twice"
+        program: ClassVar[tuple[TextRule, ...]] = (
+            TextRule("once", True, "", ("cc", "c"), lambda text: text.replace("cc", "c"), judged=True),
+            TextRule("again", True, "", ("cc", "c"), lambda text: text.replace("cc", "c"), judged=True),
+        )
+
+    assert [len(some) for some in merges(Twice(), words).values()] == [2, 1]
+    for verdicts, said in ((["equal"], "equal"), (["equal", "distinct"], "distinct")):
+        rights = ("xcccc", "xccc")
+        judged = [Judged("again", "xcc", *pair) for pair in zip(rights, sorted(verdicts), strict=False)]
+        (merge,) = merges(Twice(), words, judged)["again"]
+        assert merge.verdict == said
 
 
 # --- the verb -----------------------------------------------------------------------------------------------------
@@ -184,7 +244,9 @@ def test_six_normalisers_by_default(call: Any) -> None:
     assert names[:5] == ["identity", "whisper_basic", "whisper_basic_marks", "indic", "hindi"]
     assert names[5] == "hindi[chandrabindu=off,glide=off,nasal=off,nukta_loans=off,variants=off]"
     nasal = next(row for row in said["rules"] if row["rule"] == "nasal")
-    assert nasal["merges"] == [["हिंदी", "हिन्दी"]]
+    assert [set(merge[:2]) for merge in nasal["merges"]] == [{"हिंदी", "हिन्दी"}]
+    assert nasal["judged"] and not next(row for row in said["rules"] if row["rule"] == "case")["judged"]
+    assert said["transcripts"] == []
     assert code == 0, (said["variants_apart"], said["wrongly_equal"])
 
 
@@ -205,29 +267,98 @@ def test_files_with_runs_and_a_sample(call: Any, tmp_path: Path) -> None:
     assert code == 0, err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         *(f"audit.{kind}" for kind in ("md", "csv", "png", "svg")),
+        "audit_transcripts.csv",
         "hindi_unjudged.tsv",
     }
-    assert "Kendall's tau 1.000, 0 of" in out  # the audited one against itself
+    assert out.count("Kendall's tau") == 2  # each of the others against the audited one
     text = (tmp_path / "out" / "audit.md").read_text(encoding="utf-8")
-    assert "The same transcripts" in text
+    assert re.search(r"error rate in % on test, [5-8] of 16 cells", text)
+    assert len(pd.read_csv(tmp_path / "out" / "audit_transcripts.csv")) == 3 * 16
+    assert (tmp_path / "out" / "audit.png").read_bytes().startswith(b"\x89PNG")
     head, *rows = (tmp_path / "out" / "hindi_unjudged.tsv").read_text(encoding="utf-8").splitlines()
     assert head == "rule\tleft\tright\tverdict"
     assert all(row.endswith("\t") and row.count("\t") == 3 for row in rows)
 
 
 def test_ranks_and_errors_are_those_of_the_frame(call: Any, tmp_path: Path) -> None:
-    from benchmark.store.frame import frame
-
-    run = fake_runs.make(tmp_path / "run", keeps=(0.8,))
+    run = fake_runs.make(tmp_path / "run", keeps=(0.8, 0.6))
     asked = ("--normalizer", "hindi", "--normalizers", "hindi,whisper_basic", "--text", "text.txt", "--runs", str(run))
     _, out, _ = call(*asked, "--json")
-    said = json.loads(out)
-    table = frame([run], normalizer="whisper_basic").set_index("cell")
-    for row in said["errors"]:
-        assert row["whisper_basic"] == pytest.approx(table.loc[row["cell"], "test_wer"])
-    ours = frame([run], normalizer="hindi").set_index("cell")["rank"].dropna()
-    moved = int((ours != table["rank"].reindex(ours.index)).sum())
-    assert len(said["ranks"][1]["changed"]) == moved
+    (board,) = json.loads(out)["transcripts"]
+    ours, theirs = (frame([run], normalizer=name).set_index("cell") for name in ("hindi", "whisper_basic"))
+    assert {row["id"] for row in board["errors"]} == set(ours.index[ours["status"] == "ok"])
+    for row in board["errors"]:
+        assert row["whisper_basic"] == pytest.approx(theirs.loc[row["id"], "test_wer"])
+        assert row["hindi_lo"] == pytest.approx(ours.loc[row["id"], "test_wer_lo"])
+    (moved,) = board["ranks"]
+    ranked = ours["rank"].notna()
+    assert moved["ranked"] == ranked.sum()
+    assert len(moved["ranks"]) == (ours["rank"][ranked] != theirs["rank"][ranked]).sum()
+
+
+def test_what_moves_between_two_normalisers() -> None:
+    """By hand: a and b change places in one race, c and d keep theirs in the other; one pair of six is discordant."""
+    rows = pd.DataFrame(
+        {
+            "label": list("abcd"),
+            "block": ["mask", "mask", "stored", "stored"],
+            "keep": [0.8, 0.8, 0.5, 0.5],
+            "seed": 0,
+            "test_error": [0.1, 0.2, 0.3, 0.4],
+            "x__test_error": [0.25, 0.2, 0.3, 0.4],
+            "rank": [1, 2, 1, 2],
+            "x__rank": [1, 1, 1, 2],
+        }
+    )
+    moved = transcripts.moved_by(rows, "x", "test_error", "", "x__")
+    assert moved.tau == pytest.approx((5 - 1) / 6)
+    assert moved.ranks == ({"cell": "b, 80 % mask", "from": 2, "to": 1},)
+    assert (moved.ranked, moved.places) == (4, 2)
+    assert str(moved) == "x: Kendall's tau 0.667, 1 of 4 ranks change (b, 80 % mask: 2 to 1), 2 places by rate alone"
+
+
+def test_a_report_where_several_normalisers_scored(tmp_path: Path) -> None:
+    run = fake_runs.make(tmp_path / "run", keeps=(0.8,))
+    report = REGISTRY.get("report", "normalizers")
+    assert report.write(frame([run], normalizer="hindi"), tmp_path / "none") == []
+    assert not (tmp_path / "none").exists()
+    table = frame([run], normalizer="hindi,whisper_basic,hindi[nasal=off,glide=off]")
+    written = report.write(table, tmp_path / "out")
+    assert [path.name for path in written] == [f"normalizers.{kind}" for kind in ("md", "csv", "png", "svg")]
+    text = written[0].read_text(encoding="utf-8")
+    assert text.count("\n| ") == 1 + (table["status"] == "ok").sum()
+    assert "hindi, 2 rules off: hindi[nasal=off,glide=off]." in text
+    rates = pd.read_csv(written[1]).set_index(["id", "normalizer"])["error"]
+    for _, row in table[table["status"] == "ok"].iterrows():
+        assert rates[row["cell"], "whisper_basic"] == pytest.approx(row["whisper_basic__test_error"])
+    assert written[2].read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in written[3].read_bytes()
+    page = REGISTRY.get("report", "page")
+    (with_picture,) = page.write(table, tmp_path / "out")
+    (without,) = page.write(frame([run], normalizer="hindi"), tmp_path / "one")
+    heading = "<h2>The same transcripts, several normalisers</h2>"
+    assert heading in with_picture.read_text(encoding="utf-8")
+    assert heading not in without.read_text(encoding="utf-8")
+
+
+def test_runs_in_other_languages_are_no_transcripts_of_this_one(call: Any, tmp_path: Path) -> None:
+    run = fake_runs.make(tmp_path / "run", keeps=(0.8,))  # of Hindi
+    asked = ("--normalizers", "identity", "--text", "text.txt", "--runs", str(run))
+    code, _, err = call("--normalizer", "german", *asked)
+    assert (code, "no finished cell in de to score" in err) == (2, True)
+
+
+def test_a_normaliser_that_breaks_beside_the_audited_one_is_left_out(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "text.txt").write_text("good bad\n")
+    fakes.only(monkeypatch, Broken, fakes.Words)
+    code, out, err = call("--normalizer", "words", "--normalizers", "words,broken", "--text", "text.txt", "--json")
+    assert [row["normalizer"] for row in json.loads(out)["normalizers"]] == ["words"]
+    assert (code, err.count("\n")) == (1, 1)
+    assert "normalizer 'broken' fails on" in err
+    code, _, err = call("--normalizer", "broken", "--normalizers", "words", "--text", "text.txt")
+    assert (code, err.count("\n")) == (2, 1)
 
 
 @pytest.mark.parametrize(
