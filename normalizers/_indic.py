@@ -7,6 +7,8 @@ import unicodedata
 
 import regex
 
+from benchmark.text.common import normal_form
+
 _BLOCKS = range(0x0900, 0x0D80, 0x80)
 _VIRAMA, _NUKTA, _ANUSVARA, _VISARGA = 0x4D, 0x3C, 0x02, 0x03
 
@@ -38,7 +40,7 @@ def letters(text: str) -> str:
     """Write letters that need a joiner as the letters that Unicode has for them, and Arabic letters as Urdu's."""
     if _ZWJ in text:
         text = _WITH_JOINER.sub(lambda match: _JOINED[match[1]], text)
-    return unicodedata.normalize("NFC", text).translate(_URDU)
+    return normal_form("NFC", text).translate(_URDU)
 
 
 _COLON = regex.compile(r"(?<=([\u0900-\u0d7f])):(?=[\p{L}&&[\u0900-\u0d7f]])", flags=regex.V1)
@@ -81,7 +83,7 @@ _INDIC = re.compile("[\u0900-\u0d7f]")
 
 def encodings(text: str) -> str:
     """Bring a word's several encodings to one; each round repairs what the last one uncovered."""
-    text = unicodedata.normalize("NFC", text)
+    text = normal_form("NFC", text)
     before = None
     while text != before and _INDIC.search(text):
         before = text
@@ -89,7 +91,7 @@ def encodings(text: str) -> str:
         text = _LATE_NUKTA.sub(r"\1\3\2", text)
         text = _PIECE.sub(lambda match: _PIECES[match.group()], text)
         text = _PICTURES.sub(lambda match: _SAME[match.group()], text)
-        text = unicodedata.normalize("NFC", text)
+        text = normal_form("NFC", text)
     return text
 
 
@@ -127,4 +129,4 @@ _VOWEL_MARKS = re.compile("[\u064b-\u0652\u0656-\u065f\u0670]")
 
 def vowel_marks(text: str) -> str:
     """Leave out the vowel marks of the Arabic script."""
-    return unicodedata.normalize("NFC", _VOWEL_MARKS.sub("", text))
+    return normal_form("NFC", _VOWEL_MARKS.sub("", text))

@@ -18,7 +18,7 @@ class WhisperEnglish(Normalizer):
     Folds: what the basic one does, and fillers (hmm, uh), contractions (won't = will not), titles (Mr), number words to
     digits (twenty one = 21), money, British to American spellings.
     Keeps: letters without their accents. Known faults, kept: it is not idempotent ("$ 5 and 3 cents"), the map makes
-    "archeology</span>" of "archaeology", and brackets and runs of spaces take a time that grows with the square. The one
+    "archeology</span>" of "archaeology", and brackets and runs of spaces take a time that grows with the square. One
     difference: where transformers raises (numbers of more than 4,300 digits), halves of the text are normalised alone.
     Source: ``transformers.models.whisper.english_normalizer.EnglishTextNormalizer`` with the spelling map of OpenAI's
     whisper, release 20250625.

@@ -65,7 +65,7 @@ def test_it_keeps_the_contract(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(text=ANYTHING | _texts())
 def test_total_deterministic_and_idempotent(name: str, text: str) -> None:
     normalizer = _made(name)

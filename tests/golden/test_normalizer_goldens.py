@@ -28,7 +28,7 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
             yield path.stem + (f"[{options}]" if options else ""), given, expected, source
 
 
-@pytest.mark.parametrize(("name", "given", "expected", "source"), _rows())
+@pytest.mark.parametrize(("name", "given", "expected", "source"), list(_rows()))
 def test_golden(name: str, given: str, expected: str, source: str) -> None:
     try:
         normalizer = chosen(name)
