@@ -31,7 +31,7 @@ def circumflex(word: str) -> str:
     if "î" not in word and "û" not in word:
         return word
     what = _words().get(word) or ("keeps" if _TENSES.fullmatch(word) else "drops")
-    return word if what == "keeps" else word.translate(_PLAIN)
+    return word if what == "keeps" else compose(word.translate(_PLAIN))
 
 
 @cache
