@@ -35,7 +35,9 @@ def _kept() -> tuple[frozenset[str], tuple[str, ...]]:
 def circumflex(word: str) -> str:
     """Leave out the circumflex, but in words that only it tells from another."""
     words, stems = _kept()
-    return word if word in words or word.startswith(stems) else compose(word.translate(_PLAIN))
+    if word in words or word.startswith(stems):
+        return word
+    return compose(_DOTTED.sub("i", word.translate(_PLAIN)))
 
 
 @REGISTRY.register("normalizer", "turkish")
