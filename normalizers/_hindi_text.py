@@ -6,10 +6,10 @@ They come before the rules of words (``_hindi_words``), because they decide wher
 from __future__ import annotations
 
 import re
-import unicodedata
+from collections.abc import Iterable
 from functools import cache
 
-from benchmark.text.common import char_class, drop_joiners, members
+from benchmark.text.common import SPOKEN, char_class, drop_joiners, members, normal_form
 from benchmark.text.rules import table
 
 VIRAMA, NUKTA, ANUSVARA, VISARGA = "\u094d", "\u093c", "\u0902", "\u0903"
@@ -19,8 +19,8 @@ _VOWEL = "[\u0904-\u0914\u0960\u0961\u0972-\u0977]"
 _MATRA = "[\u093a\u093b\u093e-\u094c\u094e\u094f\u0955-\u0957\u0962\u0963]"
 _NASAL_SIGN = "[\u0900-\u0903]"
 _MARKS = "\u0900-\u0903\u093a\u093b\u093e-\u094f\u0955-\u0957\u0962\u0963"  # without the nukta
-# ``\w`` of re knows no vowel signs, so a part of a word is spelled out.
-_WORD = rf"(?:[^\W_]|[{_MARKS}{NUKTA}\u0951-\u0954\u0300-\u036f])"
+# ``\w`` of re knows no vowel signs, so a part of a word is spelled out; it counts the apostrophe U+02BC as a letter.
+_WORD = rf"(?:[^\W_\u02bc]|[{_MARKS}{NUKTA}\u0951-\u0954\u0300-\u036f])"
 
 # --- joiners ------------------------------------------------------------------------------------------------------
 
@@ -55,8 +55,8 @@ def digits(text: str) -> str:
 
 # --- punctuation --------------------------------------------------------------------------------------------------
 
-_SPOKEN = frozenset("%&+\u00b0\u00b1\u00d7\u00f7\u2030")  # percent, and, plus, degree, plus-minus, times, by, per mille
-_APOSTROPHE = re.compile(rf"(?<={_WORD})['\u2018\u2019\u02bc](?=(?!\d){_WORD})")
+_QUOTE = "['`\u00b4\u2018\u2019\u02bc]"  # what is typed as an apostrophe
+_APOSTROPHE = re.compile(rf"{_QUOTE}(?<={_WORD}.){_QUOTE}*+(?=(?!\d){_WORD})")
 # A visarga stands after a letter or vowel sign, before a letter; never after virama, anusvara or another visarga.
 _SYLLABLE_END = "[\u0904-\u0939\u093c\u093e-\u094c\u0958-\u0961\u0972-\u097f]"
 _COLON_INSIDE = re.compile(rf"(?<={_SYLLABLE_END}):(?={_CONSONANT}|{_VOWEL})")
@@ -64,28 +64,53 @@ _COLON_AFTER = re.compile(rf"(?<!{_WORD})([{_MARKS}{NUKTA}\u0904-\u0939\u0958-\u
 # A stop is decimal before a digit, when a digit or nothing stands before it.
 _FULL_STOP = re.compile(r"\.(?!\d)|(?<=[^\s\d])\.")
 _CHAIN = re.compile(r"\.?\d+(?:\.\d+)+")
-# Words of one akshara that end sentences: है.मैं is a stop without its space, not a pair of initials.
-_ENDERS = "है|हैं|हूँ|हूं|हो|था|थी|थे|थीं"
 
 
 @cache
-def _initials() -> re.Pattern[str]:
-    """Letters with stops between them: single aksharas, names of Latin letters, Latin letters."""
-    names = "|".join(row["name"].replace("फ़", "(?:फ़|\u095e)").replace("ज़", "(?:ज़|\u095b)") for row in _letter_names())
+def _initials() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Letters with a stop and perhaps a space after each, and letters with stops between them.
+
+    A letter is a single akshara, the name of a Latin letter, or a Latin letter. Words that are one akshara long are
+    none, and titles are none at the beginning.
+    """
     consonant = f"{_CONSONANT}{NUKTA}?"
     akshara = f"(?:{_VOWEL}|(?:{consonant}{VIRAMA}){{0,3}}{consonant}{_MATRA}?){_NASAL_SIGN}?"
-    unit = rf"(?:(?!(?:{_ENDERS})(?!{_WORD}))(?:{names}|{akshara}|[A-Za-z])(?!{_WORD}))"
-    return re.compile(rf"(?<!{_WORD}){unit}(?:[.\u0970]{unit})+")
+    names = _either(row["name"] for row in table("normalizers", "hindi_letter_names.tsv"))
+    short = table("normalizers", "hindi_short_words.tsv")
+    ordinary = _either(row["word"] for row in short if row["kind"] == "word")
+    titles = _either(row["word"] for row in short if row["kind"] == "title")
+    unit = rf"(?:(?!{ordinary}(?!{_WORD}))(?:{names}|{akshara}|[A-Za-z])(?!{_WORD}))"
+    first = rf"(?<!{_WORD})(?!{titles}(?!{_WORD})){unit}"
+    stop = "[.\u0970]"
+    return re.compile(rf"{first}{stop}(?:\s*{unit}{stop})+{unit}?"), re.compile(rf"{first}(?:{stop}{unit})+")
 
 
-def _letter_names() -> list[dict[str, str]]:
-    return sorted(table("normalizers", "hindi_letter_names.tsv"), key=lambda row: -len(row["name"]))
+def _either(words: Iterable[str]) -> str:
+    """Return an expression for any of ``words``, in both encodings of a nukta, with anusvara or chandrabindu."""
+    longest_first = "|".join(sorted(words, key=len, reverse=True)).replace(ANUSVARA, f"[\u0901{ANUSVARA}]")
+    return "(?:" + longest_first.replace("फ़", "(?:फ़|\u095e)").replace("ज़", "(?:ज़|\u095b)") + ")"
+
+
+def _join_letters(text: str) -> str:
+    spaced, tight = _initials()
+    text = spaced.sub(lambda match: _NO_STOP.sub("", match.group()) + " ", text)
+    return tight.sub(lambda match: _NO_STOP.sub("", match.group()), text)
+
+
+_NO_STOP = re.compile(r"[.\u0970\s]+")
+
+
+@cache
+def _spoken() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """A sign that is spoken, and where one touches something: it is a word of its own."""
+    sign = char_class(members("Sc") | set(SPOKEN))
+    return re.compile(sign), re.compile(rf"(?<=\S)(?={sign})|(?<={sign})(?=\S)")
 
 
 @cache
 def _marks() -> re.Pattern[str]:
     """Punctuation and unspoken symbols; not the stop, which may be decimal, nor signs of money, which are spoken."""
-    return re.compile(char_class((members("P", "S") - members("Sc")) - _SPOKEN - {"."}))
+    return re.compile(char_class((members("P", "S") | {"\u02bc"}) - members("Sc") - set(SPOKEN) - {"."}))
 
 
 @cache
@@ -106,11 +131,14 @@ def _split_chain(match: re.Match[str]) -> str:
 def punctuation(text: str) -> str:
     """Make punctuation a space, but for stops in initials, apostrophes in words, visargas typed as colons, decimals."""
     if "." in text or "\u0970" in text:
-        text = _initials().sub(lambda match: match.group().replace(".", "").replace("\u0970", ""), text)
+        text = _join_letters(text)
     text = _APOSTROPHE.sub("", text)
     if ":" in text:
         text = _COLON_AFTER.sub(_visarga, _COLON_INSIDE.sub(VISARGA, text))
     text = _marks().sub(" ", text)
+    sign, touches = _spoken()
+    if sign.search(text):
+        text = touches.sub(" ", text)
     if "." in text:
         text = _CHAIN.sub(_split_chain, _FULL_STOP.sub(" ", text))
     return text
@@ -133,14 +161,14 @@ _MESSY = re.compile("|".join(p.pattern for p in (_PIECE, _EYELASH, _DOUBLE_NUKTA
 
 def encodings(text: str) -> str:
     """Bring a word's several encodings to one; each round repairs what the last one uncovered."""
-    text = unicodedata.normalize("NFC", text)
+    text = normal_form("NFC", text)
     while _REPEATED.search(text) or _MESSY.search(text):
         before = text
         text = _REPEATED.sub(r"\1", text)
         text = _LATE_NUKTA.sub(lambda match: match[1] + NUKTA + match[2].replace(NUKTA, ""), text)
         text = _DOUBLE_NUKTA.sub(r"\1", _EYELASH.sub(_RA, text))
         text = _PIECE.sub(lambda match: _PIECES[match.group()], text)
-        text = unicodedata.normalize("NFC", text)
+        text = normal_form("NFC", text)
         if text == before:
             break
     return text

@@ -35,13 +35,13 @@ def spellings(name: str) -> dict[str, str]:
 
 
 @cache
-def roots() -> tuple[frozenset[str], tuple[str, ...]]:
-    """Return the words and the endings whose y belongs to the root."""
+def roots() -> tuple[frozenset[str], tuple[str, ...], tuple[str, ...]]:
+    """Return the words and the endings whose y belongs to the root, and endings of verbs that look like those."""
     rows = table("normalizers", "hindi_glide_roots.tsv")
-    return (
-        frozenset(row["spelling"] for row in rows if row["kind"] == "word"),
-        tuple(row["spelling"] for row in rows if row["kind"] == "ending"),
+    words, endings, verbs = (
+        tuple(row["spelling"] for row in rows if row["kind"] == kind) for kind in ("word", "ending", "verb")
     )
+    return frozenset(words), endings, verbs
 
 
 def nasal(word: str) -> str:
@@ -67,8 +67,8 @@ def glide(word: str) -> str:
     """Write a glide before a final e or i as the vowel alone, but for roots that end in y."""
     if "य" not in word:
         return word
-    words, endings = roots()
-    if word in words or word.endswith(endings):
+    words, endings, verbs = roots()
+    if word in words or (word.endswith(endings) and not word.endswith(verbs)):
         return word
     return _GLIDE.sub(lambda match: _FULL_VOWEL[match[1] or match[3]] + (match[2] or match[4] or ""), word)
 

@@ -22,7 +22,7 @@ PROGRAM = (
     TextRule("punctuation", True, "punctuation to a space; initials join; visargas typed as colons: not spoken",
              ("है।वह", "है वह"), texts.punctuation),
     TextRule("unicode", True, "NFC, nukta after its consonant, vowels in one piece, no repeated marks: encodings",
-             ("पढ़ना", "पढ\u093cना"), texts.encodings),
+             ("प\u095dना", "पढ\u093cना"), texts.encodings),
     TextRule("nasal", True, "nasal before a stop of its own row to anusvara: both spellings are accepted",
              ("हिन्दी", "हिंदी"), words.nasal, "word", judged=True),
     TextRule("chandrabindu", True, "chandrabindu to anusvara, but for listed pairs: newspapers drop it",
@@ -52,6 +52,7 @@ class Hindi(RuleBased):
     Source: own rules after the orthography of standard Hindi; the word lists with glosses are in ``normalizers/data``.
     """
 
+    version: ClassVar[str] = "2"
     languages: ClassVar[tuple[str, ...]] = ("hi",)
     program: ClassVar[tuple[TextRule, ...]] = PROGRAM
 
