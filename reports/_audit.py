@@ -1,19 +1,24 @@
-"""What ``prunebench audit`` shows: rows of tables, and the picture."""
+"""What ``prunebench audit`` finds, and its tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from benchmark.text.audit import Audit
+from benchmark.api import Judged, Normalizer
+from benchmark.errors import StoreError
+from benchmark.registry import REGISTRY
+from benchmark.text.audit import Audit, BrokenError
+from benchmark.text.audit import audit as measured
+from benchmark.text.chosen import chosen, several
+from benchmark.text.rules import RuleBased
 from reports import _transcripts as transcripts
+from reports._audit_input import read_pairs, read_texts
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+_REFERENCES = ("identity", "whisper_basic", "whisper_basic_marks")
 
-_INK, _BAR = "#222222", "#7a8fa6"
 READING = (
     "**Merged**: word types (what stands between white space) that become equal to another type; of k that are equal, "
     "k - 1. Most are meant: punctuation and encodings are part of a type.",
@@ -34,6 +39,109 @@ class Audited:
     found: Audit
     judged: int
     """Pairs judged distinct that were tried."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is shown: the text's name, a row a normaliser, the audited one's findings, its boards of transcripts."""
+
+    text: str
+    rows: list[dict[str, Any]]
+    found: Audit
+    boards: list[transcripts.Same]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What has to be said of the names in the tables."""
+        return transcripts.told([row["normalizer"] for row in self.rows])
+
+
+def collect(
+    normalizer: str, text: str, beside: str | None, runs: Sequence[Path], pairs: Path | None, faults: list[str]
+) -> Told:
+    """Audit a normaliser beside others on one text, and on the transcripts of some runs.
+
+    Args:
+        normalizer: the one that is audited.
+        text: a file, a corpus, or ``wordfreq:hi``.
+        beside: the others, separated by commas; by default the usual ones.
+        runs: run folders, maybe none.
+        pairs: file of further pairs.
+        faults: where normalisers that break beside the audited one are named.
+
+    Raises:
+        SpecError: no such normaliser, or the audited one breaks.
+        DataError: the text or the pairs cannot be used.
+        StoreError: the runs cannot be used.
+    """
+    main = chosen(normalizer)
+    variants, judged = [*main.variant_pairs()], [*main.judged_pairs()]
+    for left, right, relation, rule in read_pairs(pairs):
+        if relation == "equal":
+            variants.append((left, right, rule))
+        else:
+            judged.append(Judged(rule, left, right, "distinct"))
+    variants, judged = list(dict.fromkeys(variants)), list(dict.fromkeys(judged))
+    choices = several(beside) if beside is not None else _usual(main, normalizer)
+    choices += [normalizer] if normalizer not in choices else []
+    results = list(_each(choices, normalizer, read_texts(text), variants, judged, faults))
+    found = next(one.found for one in results if one.choice == normalizer)
+    boards = _same(runs, main, normalizer, [one.choice for one in results], faults) if runs else []
+    return Told(text, summary(results), found, boards)
+
+
+def _each(
+    choices: Sequence[str],
+    main: str,
+    texts: Sequence[str],
+    variants: Sequence[tuple[str, str, str]],
+    judged: Sequence[Judged],
+    faults: list[str],
+) -> Iterator[Audited]:
+    """Yield each normaliser's findings; one that breaks beside the audited one is named and left out."""
+    distinct = sum(one.verdict == "distinct" for one in judged)
+    for choice in choices:
+        try:
+            yield Audited(choice, measured(chosen(choice), texts, variants, judged), distinct)
+        except BrokenError as error:
+            if choice == main:
+                raise
+            faults.append(str(error))
+
+
+def _usual(main: Normalizer, name: str) -> list[str]:
+    """Return the six of the audit: references, a general one, the audited one, and that without its judgements."""
+    general = "indic" if {"hi", *REGISTRY.lookup("normalizer", "indic").languages} & {*main.languages} else "default"
+    found = [one for one in (*_REFERENCES, general) if one != name] + [name]
+    off = [r.name for r in main.active if r.judged] if isinstance(main, RuleBased) else []
+    if off:
+        changed = main.config.model_dump(exclude_defaults=True) | dict.fromkeys(off, False)
+        found.append(type(main)(**changed).signature().replace(f":{main.version}", "", 1))
+    return found
+
+
+def _same(
+    runs: Sequence[Path], main: Normalizer, first: str, order: Sequence[str], faults: list[str]
+) -> list[transcripts.Same]:
+    """Return the comparison of stored transcripts in the languages of the audited normaliser.
+
+    Raises:
+        StoreError: not a run folder, or no finished cell of these languages.
+    """
+    from benchmark.store.frame import frame
+
+    names = [first, *(choice for choice in order if choice != first)]
+    table = frame(list(runs), normalizer=names, timings=False, faults=faults)
+    if main.languages:
+        table = table[table["language"].isin(main.languages)]
+    found = transcripts.same(table, order) if len(table) else []
+    if not found and len(names) > 1 and not faults:
+        spoken = f" in {', '.join(main.languages)}" if main.languages else ""
+        raise StoreError(f"{', '.join(map(str, runs))}: there is no finished cell{spoken} to score")
+    return found
+
+
+# --- tables -------------------------------------------------------------------------------------------------------
 
 
 def summary(audited: Sequence[Audited]) -> list[dict[str, Any]]:
@@ -102,49 +210,30 @@ def rules_texts(found: Audit) -> Iterator[list[str]]:
         ]
 
 
-# --- the picture --------------------------------------------------------------------------------------------------
+def heading(board: transcripts.Same) -> str:
+    """Return what stands above a table of transcripts."""
+    some, every = len(board.shown), len(board.rates)
+    return f"{board.title}: error rate in % on {board.split}, {some} of {every} cells"
 
 
-def draw(rows: Sequence[dict[str, Any]], same: transcripts.Same | None, title: str) -> Figure:
-    """Return the picture: what each normaliser does to the text, and error rates of the same transcripts by each."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def markdown(told: Told) -> Iterator[str]:
+    """Yield the lines of ``audit.md``."""
+    from reports.normalizers import table
+    from reports.table import escape
 
-    told = [
-        (heading, part, whole)
-        for heading, part, whole in (
-            ("combining marks deleted", "marks_deleted", "marks"),
-            ("word types cut in pieces", "split", "types"),
-            ("variants kept apart", "variants_apart", "variants"),
-            ("distinct words made equal", "wrongly_equal", "judged_distinct"),
-        )
-        if any(row[whole] for row in rows)
-    ]
-    names = transcripts.short([row["normalizer"] for row in rows])
-    bars = 0.75 + 0.32 * len(rows)
-    figure = Figure(figsize=(11.5, bars + (5.0 if same else 0.0)), layout="constrained")
-    FigureCanvasAgg(figure)
-    parts = figure.subfigures(2 if same else 1, 1, height_ratios=[5.0, bars] if same else None, squeeze=False)[:, 0]
-    if same:
-        axes = parts[0].subplots()
-        transcripts.lines(same, axes)
-        axes.set_title(f"The same transcripts: {same.title}", loc="left", fontsize=11, fontweight="bold")
-    parts[-1].suptitle(title, x=0.008, ha="left", fontsize=11, fontweight="bold")
-    panels = parts[-1].subplots(1, len(told), squeeze=False)[0]
-    for number, (axes, (heading, part, whole)) in enumerate(zip(panels, told, strict=True)):
-        _bars(axes, heading, [100 * row[part] / row[whole] if row[whole] else 0.0 for row in rows], names, number == 0)
-    return figure
-
-
-def _bars(axes: Axes, heading: str, values: Sequence[float], names: Sequence[str], named: bool) -> None:
-    places = range(len(values))
-    axes.barh(places, values, color=_BAR)
-    axes.set_yticks(list(places), names if named else [""] * len(values), fontsize=9)
-    axes.invert_yaxis()
-    for place, value in zip(places, values, strict=True):
-        axes.text(value, place, f" {value:.1f} %", va="center", fontsize=9, color=_INK)
-    axes.set_xlim(0, max(*values, 1) * 1.35)
-    axes.set_xticks([])
-    axes.tick_params(length=0)
-    axes.set_title(heading, loc="left", fontsize=9.5)
-    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    yield from (f"# Audit of {escape(told.found.signature)} on {escape(told.text)}", "")
+    yield from (
+        table(list(summary_texts(told.rows))),
+        "",
+        *(f"- {line}" for line in [*map(escape, told.remarks), *READING]),
+    )
+    yield from ("", "## Merges by rule", "", table(list(rules_texts(told.found)), words=3), "")
+    for left, right, rule in told.found.apart:
+        yield f"- Variants apart ({escape(rule)}): {escape(left)} / {escape(right)}"
+    for left, right, rule in told.found.wrong:
+        yield f"- Judged distinct, and equal ({escape(rule)}): {escape(left)} / {escape(right)}"
+    for board in told.boards:
+        yield from ("", f"## {escape(heading(board))}", "")
+        yield from (table(list(transcripts.texts(board, board.shown))), "")
+        yield from (f"- {escape(str(moved))}" for moved in board.moved)
+    yield ""
