@@ -40,4 +40,3 @@ def encodings(text: str) -> str:
 def vowel_marks(text: str) -> str:
     """Leave out vowel marks; what they stood between may compose anew."""
     return encodings(_VOWEL_MARKS.sub("", text))
-

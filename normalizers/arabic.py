@@ -36,9 +36,7 @@ def alef_maqsura(text: str) -> str:
 def hamzas(text: str) -> str:
     """Write waw and yeh without their hamza, and leave out the hamza that stands alone."""
     return str(
-        _HAMZA.sub(
-            lambda match: _WITHOUT[match[1]] + match[2].translate(_SEATED) if match[1] in _WITHOUT else "", text
-        )
+        _HAMZA.sub(lambda match: _WITHOUT[match[1]] + match[2].translate(_SEATED) if match[1] in _WITHOUT else "", text)
     )
 
 

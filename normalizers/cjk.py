@@ -18,13 +18,18 @@ from benchmark.text.rules import RuleBased, TextRule
 
 Script = Literal["keep", "simplified", "traditional"]
 
-_WIDTH = re.compile("[\uff00-\uffef]+")
-_HAN = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}ー々〇]"
-_SPACE = regex.compile(rf"(?<={_HAN})\s++|(?<!\s)\s++(?={_HAN})")
+# Half-width and full-width forms; radicals and squared words (㌔ is キロ), which Unicode counts among symbols and
+# ``punctuation`` would take away; numbers and letters in circles and brackets.
+_WIDTH = re.compile("[\u2460-\u24ff\u2e80-\u2fdf\u3200-\u33ff\uff00-\uffef]+")
+_VOICED = str.maketrans("\u309b\u309c", "\u3099\u309a")  # the marks of voiced kana that stand alone
+_WIDE = r"[[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}ー々〇]--\p{M}]"
+# A space stays before a decimal sign, which would be a stop without it, and before a mark, which would join a letter.
+_SPACE = regex.compile(rf"(?<={_WIDE}\p{{M}}*)\s++(?![.\p{{M}}])|(?<!\s)\s++(?={_WIDE})", flags=regex.V1)
 
 
 def width(text: str) -> str:
-    """Write half-width kana and full-width letters, digits and marks in their usual width."""
+    """Write half-width kana, full-width letters, digits and marks, radicals and squared words as usual characters."""
+    text = text.translate(_VOICED)
     return _WIDTH.sub(lambda match: unicodedata.normalize("NFKC", match.group()), text)
 
 
@@ -77,9 +82,11 @@ class CjkConfig(Config):
 class Cjk(RuleBased):
     """Chinese and Japanese text for character error rates: neither puts spaces between words.
 
-    Folds: width (ｶﾞ = ガ), digits, case of Latin words, punctuation, spaces beside Han characters and kana; with
-    ``script`` also traditional to simplified characters, or the other way, by OpenCC (extra ``cjk``).
-    Keeps: hiragana and katakana apart, small kana, the long vowel ー, the repetition sign 々, spaces of Latin words.
+    Folds: width (ｶﾞ = ガ), radicals and squared words (㌔ = キロ), digits, case of Latin words, punctuation, spaces
+    beside Han characters and kana; with ``script`` also traditional to simplified characters, or the other way, by
+    OpenCC (extra ``cjk``).
+    Keeps: hiragana and katakana apart, small kana, the long vowel ー, the repetition sign 々, numbers in Han characters
+    (二〇), spaces of Latin words.
     Source: own rules after the Unicode Standard, chapters 18.1 and 18.4. Korean has spaces and is no part of it.
     """
 
@@ -95,7 +102,13 @@ class Cjk(RuleBased):
             spaces,
         ),
         first=(
-            TextRule("width", True, "half-width kana and full-width forms in their usual width", ("ｶﾞｷﾞ", "ガギ"), width),
+            TextRule(
+                "width",
+                True,
+                "forms of other width, radicals, squared words to usual characters",
+                ("ｶﾞ㌔", "ガキロ"),
+                width,
+            ),
         ),
     )
 
