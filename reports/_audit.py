@@ -134,8 +134,8 @@ def _same(
     table = frame(list(runs), normalizer=names, timings=False, faults=faults)
     if main.languages:
         table = table[table["language"].isin(main.languages)]
-    found = transcripts.same(table, order) if len(table) else []
-    if not found and len(names) > 1 and not faults:
+    found = transcripts.same(table, order, fewest=1) if len(table) else []
+    if not found and not faults:
         spoken = f" in {', '.join(main.languages)}" if main.languages else ""
         raise StoreError(f"{', '.join(map(str, runs))}: there is no finished cell{spoken} to score")
     return found

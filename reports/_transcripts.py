@@ -59,20 +59,20 @@ class Same:
         return spaced(self.rates, self.choices[0])
 
 
-def same(frame: pd.DataFrame, order: Sequence[str] = ()) -> list[Same]:
-    """Return one comparison a board of a frame that was scored by several normalisers; none where by one.
+def same(frame: pd.DataFrame, order: Sequence[str] = (), fewest: int = 2) -> list[Same]:
+    """Return one comparison a board of a frame that has scores by at least ``fewest`` normalisers.
 
     The first normaliser of the frame is what the others are compared with; ``order`` is how they are shown.
 
     Raises:
         StoreError: the frame is empty, or has no scores.
     """
-    if not frame.attrs.get("others"):
+    if 1 + len(frame.attrs.get("others", {})) < fewest:
         return []
     found = []
     for board in content.boards(frame):
         one = _same(board, order)
-        if len(one.choices) > 1 and len(one.rates):
+        if len(one.choices) >= fewest and len(one.rates):
             found.append(one)
     return found
 
@@ -83,7 +83,7 @@ def _same(board: content.Board, order: Sequence[str]) -> Same:
     rows = board.rows
     error = content.score_column(rows)
     prefixes = {str(rows.attrs["normalizer"]): ""}
-    prefixes |= {str(about["normalizer"]): f"{slug}__" for slug, about in rows.attrs["others"].items()}
+    prefixes |= {str(about["normalizer"]): f"{slug}__" for slug, about in rows.attrs.get("others", {}).items()}
     prefixes = {choice: prefix for choice, prefix in prefixes.items() if rows[prefix + error].notna().any()}
     rows = rows[rows["status"].eq("ok")].dropna(subset=[prefix + error for prefix in prefixes.values()])
     choices = sorted(prefixes, key=lambda choice: order.index(choice) if choice in order else len(order))

@@ -343,9 +343,13 @@ def test_a_report_where_several_normalisers_scored(tmp_path: Path) -> None:
 
 def test_runs_in_other_languages_are_no_transcripts_of_this_one(call: Any, tmp_path: Path) -> None:
     run = fake_runs.make(tmp_path / "run", keeps=(0.8,))  # of Hindi
-    asked = ("--normalizers", "identity", "--text", "text.txt", "--runs", str(run))
-    code, _, err = call("--normalizer", "german", *asked)
-    assert (code, "no finished cell in de to score" in err) == (2, True)
+    asked = ("--text", "text.txt", "--runs", str(run), "--json")
+    for beside in ("identity", "german"):
+        code, _, err = call("--normalizer", "german", "--normalizers", beside, *asked)
+        assert (code, "no finished cell in de to score" in err) == (2, True)
+    _, out, _ = call("--normalizer", "identity", "--normalizers", "identity", *asked)  # of no language, and alone
+    (board,) = json.loads(out)["transcripts"]
+    assert (len(board["errors"]), board["ranks"]) == (9, [])
 
 
 def test_a_normaliser_that_breaks_beside_the_audited_one_is_left_out(
