@@ -9,6 +9,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmark.store.files import write_atomically
+from benchmark.store.folders import open_run
+from benchmark.store.frame import short_hash
+from benchmark.store.records import MODEL, Attempt
+from tests import fake_runs
+
 ROOT = Path(__file__).parents[2]
 FAKE_PLUGIN = ROOT / "tests" / "fake_plugin"
 
@@ -45,3 +51,32 @@ def package(folder: Path, name: str, modules: Mapping[str, str]) -> Path:
     for module, code in modules.items():
         (folder / f"{module}.py").write_text(code)
     return folder
+
+
+def russian_run(run: Path) -> Path:
+    """Write a run folder with stored transcripts of Russian, one cell, no model; return it.
+
+    The references are in the spelling with ё, the hypotheses as print writes, and one word of 16 is misheard.
+    """
+    said = [
+        ("Ещё 10 000 ёлок стоят в углу.", "еще 10000 елок стоят в углу"),
+        ("Всё хорошо, и все довольны!", "все хорошо и все довольны"),
+        ("Она пришла; он ещё спит.", "она пришла он еще стоит"),
+    ]
+    open_run(run, create=True)
+    corpus = {"name": "fake-ru", "version": "1", "language": "ru", "options": {}}
+    data = fake_runs.ok_data(fake_runs.spec("shipped", corpus=corpus, training=None))
+    attempt = Attempt.create(run, short_hash(data["spec"]) * 2, data["spec"])
+    write_atomically(attempt.path / MODEL, b"no weights: this is a fake")
+    columns = {
+        "id": [f"test-{number}" for number in range(len(said))],
+        "speaker": ["fake"] * len(said),
+        "reference": [reference for reference, _ in said],
+        "hypothesis": [hypothesis for _, hypothesis in said],
+        "tokens": [len(hypothesis) for _, hypothesis in said],
+        "truncated": [False] * len(said),
+    }
+    name = attempt.write_transcripts("fake-ru", "ru", "test", columns)
+    data["data"]["test"] = {"hash": short_hash(said), "utterances": len(said), "transcripts": name}
+    attempt.commit(data)
+    return run

@@ -17,10 +17,14 @@ import example_method, example_normalizer, example_corpus, example_report
 import pandas as pd
 import benchmark
 from benchmark import get
+from benchmark.text.contract import check_normalizer
 
 plain = get("normalizer", "plain")
 assert plain("  Ab  c ") == "ab c" and plain.signature() == "plain:1"
+assert plain("Het Ĳs!") == "het ijs" and get("normalizer", "plain", ij=False)("ĳs") == "ĳs"
 assert get("normalizer", "plain", case=False).signature() == "plain:1[case=off]"
+check_normalizer("plain")
+check_normalizer("plain", case=False)
 
 split = get("corpus", "tones").load("test", 3)
 assert len(split) == 3 and split.waveform(0).shape == (16000,) and len(split.data_hash) == 64
