@@ -56,7 +56,10 @@ def digits(text: str) -> str:
 # --- punctuation --------------------------------------------------------------------------------------------------
 
 _QUOTE = "['`\u00b4\u2018\u2019\u02bc]"  # what is typed as an apostrophe
+_SOME_QUOTE = re.compile(_QUOTE)
 _APOSTROPHE = re.compile(rf"{_QUOTE}(?<={_WORD}.){_QUOTE}*+(?=(?!\d){_WORD})")
+# A word between quotation marks whose postposition follows at once (‘राम’ने): the second mark is no apostrophe.
+_QUOTED = re.compile(rf"(?<!{_WORD})(?:['`]({_WORD}++)['\u00b4]|\u2018([^\u2018\u2019]*+)\u2019)")
 # A visarga stands after a letter or vowel sign, before a letter; never after virama, anusvara or another visarga.
 _SYLLABLE_END = "[\u0904-\u0939\u093c\u093e-\u094c\u0958-\u0961\u0972-\u097f]"
 _COLON_INSIDE = re.compile(rf"(?<={_SYLLABLE_END}):(?={_CONSONANT}|{_VOWEL})")
@@ -132,7 +135,8 @@ def punctuation(text: str) -> str:
     """Make punctuation a space, but for stops in initials, apostrophes in words, visargas typed as colons, decimals."""
     if "." in text or "\u0970" in text:
         text = _join_letters(text)
-    text = _APOSTROPHE.sub("", text)
+    if _SOME_QUOTE.search(text):
+        text = _APOSTROPHE.sub("", _QUOTED.sub(r" \1\2 ", text))
     if ":" in text:
         text = _COLON_AFTER.sub(_visarga, _COLON_INSIDE.sub(VISARGA, text))
     text = _marks().sub(" ", text)
@@ -154,9 +158,15 @@ _PIECES = {
 }  # fmt: skip
 _PIECE = re.compile("|".join(_PIECES))
 _LATE_NUKTA = re.compile(f"({_CONSONANT}){NUKTA}?([{_MARKS}]+{NUKTA}[{_MARKS}{NUKTA}]*)")
+# A sign that belongs after the vowel sign, before it (मंे for में): converters of legacy fonts leave that.
+_EARLY_SIGN = re.compile(f"(?<!{_NASAL_SIGN}){_NASAL_SIGN}++{_MATRA}(?:{_NASAL_SIGN}|{_MATRA})*+")
 _REPEATED = re.compile(rf"([{_MARKS}{NUKTA}\u0951-\u0954])\1+")
 _DOUBLE_NUKTA = re.compile(f"([\u0929\u0931\u0934]){NUKTA}+")
-_MESSY = re.compile("|".join(p.pattern for p in (_PIECE, _EYELASH, _DOUBLE_NUKTA)) + f"|[{_MARKS}]{NUKTA}")
+_MESSY = re.compile("|".join(p.pattern for p in (_PIECE, _EYELASH, _DOUBLE_NUKTA, _EARLY_SIGN)) + f"|[{_MARKS}]{NUKTA}")
+
+
+def _vowels_first(match: re.Match[str]) -> str:
+    return "".join(sorted(match.group(), key=lambda mark: mark > VISARGA, reverse=True))
 
 
 def encodings(text: str) -> str:
@@ -164,7 +174,7 @@ def encodings(text: str) -> str:
     text = normal_form("NFC", text)
     while _REPEATED.search(text) or _MESSY.search(text):
         before = text
-        text = _REPEATED.sub(r"\1", text)
+        text = _REPEATED.sub(r"\1", _EARLY_SIGN.sub(_vowels_first, text))
         text = _LATE_NUKTA.sub(lambda match: match[1] + NUKTA + match[2].replace(NUKTA, ""), text)
         text = _DOUBLE_NUKTA.sub(r"\1", _EYELASH.sub(_RA, text))
         text = _PIECE.sub(lambda match: _PIECES[match.group()], text)
