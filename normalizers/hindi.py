@@ -33,7 +33,7 @@ PROGRAM = (
              ("गये", "गए"), words.glide, "word", judged=True),
     TextRule("variants", True, "listed words with two dictionary spellings: the same word",
              ("दुःख", "दुख"), words.variants, "word", judged=True),
-    TextRule("number_words", False, "digits to Hindi words by a library: a choice of task",
+    TextRule("number_words", False, "digits to Hindi words by a library, never words to digits: a choice of task",
              ("15", "पंद्रह"), words.number_words, "word", again=True),
     TextRule("whitespace", True, "every run of white space to one space, none at the ends: not spoken",
              ("  हाल\u00a0 चाल ", "हाल चाल"), squeeze_spaces),
@@ -49,6 +49,10 @@ class Hindi(RuleBased):
     glide (गये = गए); besides, a short list of words with two dictionary spellings (दुःख = दुख).
     Keeps: vowel length, aspiration, retroflexes (ड़ is not ड), virama, visarga, candra o, श/ष/स, and listed pairs that
     only a folded sign tells apart (हँस / हंस, राज़ / राज, गायें / गाएं).
+    Number words: ``number_words=on`` writes digits as Hindi words (15 = पंद्रह) in both texts, so that digits and words
+    become equal. Words to digits is not offered: it has to guess where a number ends (दो तीन: 2 3, or two or three) and
+    what is one (एक: 1, or a), and no light library does it (text2num has no Hindi, word2number-i18n reads English
+    words for it, the grammars of nemo_text_processing need OpenFst).
     Source: own rules after the orthography of standard Hindi; the word lists with glosses are in ``normalizers/data``.
     """
 

@@ -63,6 +63,26 @@ def test_with_every_fold_off_spellings_stay_and_encodings_go() -> None:
     assert plain("“\u095bरू\u200cर।” १,०००% ए.पी.जे.") == "ज\u093cरूर 1000 % एपीजे"
 
 
+@pytest.mark.parametrize(
+    ("digits", "words"),
+    [
+        ("१५", "पंद्रह"),
+        ("1,00,000", "एक लाख"),
+        ("3.14", "तीन दशमलव एक चार"),
+        ("007", "शून्य शून्य सात"),
+        ("10वीं", "दसवीं"),
+        ("₹500", "₹ पाँच सौ"),
+        ("10:30", "दस तीस"),
+        ("6", "छः"),
+    ],
+)
+def test_number_words_make_digits_equal_to_words_and_leave_words(digits: str, words: str) -> None:
+    pytest.importorskip("indic_numtowords", reason="comes with the extra numbers")
+    spoken = REGISTRY.get("normalizer", "hindi", number_words=True)
+    assert spoken(digits) == spoken(words) == NORMALIZER(words)
+    assert NORMALIZER(digits) != NORMALIZER(words)
+
+
 def test_whisper_basic_is_transformers_own_with_its_fault() -> None:
     basic = REGISTRY.get("normalizer", "whisper_basic")
     assert basic.reference
