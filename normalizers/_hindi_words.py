@@ -25,6 +25,8 @@ _GLIDE = re.compile(
     "(?<=[\u0904-\u0914\u0915-\u0939\u093c\u093e-\u094c\u0972\u0979-\u097f])य(?:([ेी])([\u0901\u0902]?)$"
     "|(े)([\u0901\u0902]?)(?=(?:गा|गे|गी)$))"
 )
+# After an inherent a, a final yi belongs to a root (विनयी, करुणामयी) in all but a few words.
+_ROOT_YI = re.compile("[\u0915-\u0939\u0958-\u095f\u0979-\u097f]\u093c?यी$")
 _FULL_VOWEL = {"े": "ए", "ी": "ई"}
 
 
@@ -35,13 +37,13 @@ def spellings(name: str) -> dict[str, str]:
 
 
 @cache
-def roots() -> tuple[frozenset[str], tuple[str, ...], tuple[str, ...]]:
-    """Return the words and the endings whose y belongs to the root, and endings of verbs that look like those."""
+def roots() -> tuple[frozenset[str], tuple[str, ...], frozenset[str], tuple[str, ...]]:
+    """Return words and endings whose y belongs to the root, then words and endings that look like those and fold."""
     rows = table("normalizers", "hindi_glide_roots.tsv")
-    words, endings, verbs = (
-        tuple(row["spelling"] for row in rows if row["kind"] == kind) for kind in ("word", "ending", "verb")
+    words, endings, forms, verbs = (
+        tuple(row["spelling"] for row in rows if row["kind"] == kind) for kind in ("word", "ending", "form", "verb")
     )
-    return frozenset(words), endings, verbs
+    return frozenset(words), endings, frozenset(forms), verbs
 
 
 def nasal(word: str) -> str:
@@ -67,8 +69,10 @@ def glide(word: str) -> str:
     """Write a glide before a final e or i as the vowel alone, but for roots that end in y."""
     if "य" not in word:
         return word
-    words, endings, verbs = roots()
-    if word in words or (word.endswith(endings) and not word.endswith(verbs)):
+    words, endings, forms, verbs = roots()
+    if word in words:
+        return word
+    if (word.endswith(endings) or _ROOT_YI.search(word)) and word not in forms and not word.endswith(verbs):
         return word
     return _GLIDE.sub(lambda match: _FULL_VOWEL[match[1] or match[3]] + (match[2] or match[4] or ""), word)
 
