@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 import regex
 
 from benchmark.text.common import normal_form
+from benchmark.text.rules import table
+from normalizers import _arabic
 
 _BLOCKS = range(0x0900, 0x0D80, 0x80)
 _VIRAMA, _NUKTA, _ANUSVARA, _VISARGA = 0x4D, 0x3C, 0x02, 0x03
@@ -29,25 +32,21 @@ _JOINED = {
     "ত\u09cd": "ৎ", "र\u094d": "\u0931\u094d",
 }  # fmt: skip
 _WITH_JOINER = re.compile(f"({'|'.join(_JOINED)}){_ZWJ}+")
-# Two encodings of one picture: Malayalam nta (12.9), Tamil shri (12.6).
-_SAME = {"ൻ\u0d4dറ": "ന\u0d4dറ", "ஶ\u0bcdரீ": "ஸ\u0bcdரீ"}
-_PICTURES = re.compile("|".join(_SAME))
-# Arabic letters that keyboards give for Urdu's (chapter 9.2), Arabic's percent sign.
-_URDU = str.maketrans({"ي": "ی", "ى": "ی", "ك": "ک", "ه": "ہ", "ۀ": "ۂ", "ة": "ۃ", "٪": "%"})
+# Arabic letters that keyboards give for Urdu's (chapter 9.2).
+_URDU = str.maketrans("يىكهەۀة", "ییکہہۂۃ")
 
 
 def letters(text: str) -> str:
     """Write letters that need a joiner as the letters that Unicode has for them, and Arabic letters as Urdu's."""
     if _ZWJ in text:
         text = _WITH_JOINER.sub(lambda match: _JOINED[match[1]], text)
-    return normal_form("NFC", text).translate(_URDU)
+    return _arabic.presentation_forms(text).translate(_URDU)
 
 
-_COLON = regex.compile(r"(?<=([\u0900-\u0d7f])):(?=[\p{L}&&[\u0900-\u0d7f]])", flags=regex.V1)
+# Gurmukhi is left out: Punjabi ends abbreviations with a colon (ਡਾ:), and hardly uses its visarga.
+_VISARGAS = frozenset(c for c in _signs(_VISARGA, 0) if unicodedata.category(c)[0] == "M" and c != "\u0a03")
 _NO_VISARGA_AFTER = frozenset(_signs(_VIRAMA) + _signs(_VISARGA))
-_WITH_VISARGA = frozenset(_signs(_VISARGA, 0)) - frozenset(
-    c for c in _signs(_VISARGA) if unicodedata.category(c)[0] != "M"
-)
+_COLON = regex.compile(r"(?<=([\u0900-\u0d7f])):(?=[\p{L}&&[\u0900-\u0d7f]])", flags=regex.V1)
 
 
 def visarga(text: str) -> str:
@@ -56,7 +55,7 @@ def visarga(text: str) -> str:
     def sign(match: regex.Match[str]) -> str:
         before = match[1]
         found = chr((ord(before) & ~0x7F) + _VISARGA)
-        fits = found in _WITH_VISARGA and before not in _NO_VISARGA_AFTER and unicodedata.category(before)[0] in "LM"
+        fits = found in _VISARGAS and before not in _NO_VISARGA_AFTER and unicodedata.category(before)[0] in "LM"
         return found if fits else ":"
 
     return str(_COLON.sub(sign, text)) if ":" in text else text
@@ -65,34 +64,45 @@ def visarga(text: str) -> str:
 # --- encodings ----------------------------------------------------------------------------------------------------
 
 _NUKTAS = _signs(_NUKTA, 7)
-_ANY_SIGN = r"[\u0900-\u0903\u093a-\u094f\u0955-\u0957\u0962\u0963]"
-_MARK = regex.compile(r"[\p{M}&&[\u0900-\u0d7f]]", flags=regex.V1)
 _REPEATED = regex.compile(r"([\p{M}&&[\u0900-\u0d7f]])\1+", flags=regex.V1)
 _LATE_NUKTA = regex.compile(
     rf"([\p{{L}}&&[\u0900-\u0d7f]])([[\p{{M}}&&[\u0900-\u0d7f]]--[{_NUKTAS}]]+)([{_NUKTAS}])", flags=regex.V1
 )
-# The independent a and the sign of long a, the same picture as the letter of long a, in the scripts where it is so.
-_LONG_A = {chr(b + 0x05) + chr(b + 0x3E): chr(b + 0x06) for b in (0x900, 0x980, 0xA00, 0xA80, 0xB00, 0xB80, 0xD00)}
-_DEVANAGARI = {"अॅ": "ॲ", "अॉ": "ऑ", "अो": "ओ", "अौ": "औ", "आॅ": "ऑ", "आे": "ओ", "आै": "औ", "एॅ": "ऍ", "एे": "ऐ"}
-_DEVANAGARI |= {"ाॅ": "ॉ", "ाे": "ो", "ाै": "ौ"}
-_GUJARATI = {"અૅ": "ઍ", "અૉ": "ઑ", "અે": "એ", "અૈ": "ઐ", "અો": "ઓ", "અૌ": "ઔ", "આૅ": "ઑ"}
-_PIECES = _LONG_A | _DEVANAGARI | _GUJARATI
-_PIECE = re.compile("|".join(sorted(_PIECES, key=len, reverse=True)))
 _INDIC = re.compile("[\u0900-\u0d7f]")
+
+
+@cache
+def _sequences() -> tuple[re.Pattern[str], dict[str, str]]:
+    """Return what looks the same as another sequence, longest first, and what to write instead."""
+    rows = table("normalizers", "indic_sequences.tsv")
+    known = {_characters(row["typed"]): _characters(row["written"]) for row in rows}
+    return re.compile("|".join(sorted(known, key=len, reverse=True))), known
+
+
+def _characters(codes: str) -> str:
+    return "".join(chr(int(code, 16)) for code in codes.split())
 
 
 def encodings(text: str) -> str:
     """Bring a word's several encodings to one; each round repairs what the last one uncovered."""
-    text = normal_form("NFC", text)
+    text = _arabic.encodings(text)
+    if not _INDIC.search(text):
+        return text
+    same, known = _sequences()
     before = None
-    while text != before and _INDIC.search(text):
+    while text != before:
         before = text
-        text = _REPEATED.sub(r"\1", text)
         text = _LATE_NUKTA.sub(r"\1\3\2", text)
-        text = _PIECE.sub(lambda match: _PIECES[match.group()], text)
-        text = _PICTURES.sub(lambda match: _SAME[match.group()], text)
+        text = same.sub(lambda match: known[match.group()], text)
+        text = _REPEATED.sub(r"\1", text)
         text = normal_form("NFC", text)
     return text
+
+
+def vowel_marks(text: str) -> str:
+    """Leave out Urdu's vowel marks; signs of another script that one of them parted stand together now."""
+    without = _arabic.vowel_marks(text)
+    return text if without == text else encodings(without)
 
 
 # --- spellings ----------------------------------------------------------------------------------------------------
@@ -123,10 +133,27 @@ def nasal(word: str) -> str:
     return _NASAL.sub(lambda match: chr((ord(match.group()[0]) & ~0x7F) + _ANUSVARA), word)
 
 
-# Short vowels, tanwin, shadda, sukun, the superscript alef; not madda and hamza, which make other letters.
-_VOWEL_MARKS = re.compile("[\u064b-\u0652\u0656-\u065f\u0670]")
+# Tippi stands where the vowel is short or the sign below the letter, bindi elsewhere (chapter 12.3): one sound, and the
+# vowel alone decides, so that two words never differ in it.
+_TIPPI, _BINDI = "\u0a70", "\u0a02"
+_GURMUKHI_NASAL = re.compile(f"(?<=([\u0a05-\u0a39\u0a3c\u0a3e-\u0a4c\u0a59-\u0a5e]))[{_TIPPI}{_BINDI}]+")
+_BEFORE_BINDI = frozenset("ਆਈਉਊਏਐਓਔਾੀੇੈੋੌ")
 
 
-def vowel_marks(text: str) -> str:
-    """Leave out the vowel marks of the Arabic script."""
-    return normal_form("NFC", _VOWEL_MARKS.sub("", text))
+def tippi(text: str) -> str:
+    """Write Gurmukhi's sign of a nasal vowel as the vowel before it asks for."""
+    return _GURMUKHI_NASAL.sub(lambda match: _BINDI if match[1] in _BEFORE_BINDI else _TIPPI, text)
+
+
+# After these letters the length mark makes another letter, and after the sign of e the sign of au.
+_AU = re.compile("(?<![\u0d46ഇഉഒ])\u0d46*[\u0d4c\u0d57](?:\u0d46*[\u0d4c\u0d57])*")
+
+
+def au_sign(text: str) -> str:
+    """Write Malayalam's vowel sign au in its one-part form, which the reformed orthography has (chapter 12.9)."""
+    return _AU.sub("\u0d57", text) if "\u0d4c" in text else text
+
+
+def nta(text: str) -> str:
+    """Write Malayalam's chillu n beside rra as the conjunct nta (chapter 12.9 has both forms)."""
+    return text.replace("ൻറ", "ന\u0d4dറ")
