@@ -116,8 +116,11 @@ def pieces(board: transcripts.Same, runs: list[Path]) -> str:
 def made_equal() -> str:
     """Return the pairs of two words that ``whisper_basic`` makes equal."""
     basic = chosen("whisper_basic")
-    pairs = [pair for pair in read_pairs(PAIRS) if pair[2] == "distinct" and basic(pair[0]) == basic(pair[1])]
-    return f"Two words that `whisper_basic` makes one: {', '.join(f'{left} / {right}' for left, right, *_ in pairs)}."
+    pairs = [(left, right) for left, right, relation, _ in read_pairs(PAIRS) if relation == "distinct"]
+    judged = chosen("hindi").judged_pairs()
+    pairs += [(one.left, one.right) for one in judged if one.verdict == "distinct"]
+    made = [f"{left} / {right}" for left, right in dict.fromkeys(pairs) if basic(left) == basic(right)]
+    return f"Two words that `whisper_basic` makes one: {', '.join(made)}."
 
 
 def main() -> None:

@@ -406,6 +406,21 @@ def test_a_word_list_of_wordfreq(call: Any, monkeypatch: pytest.MonkeyPatch) -> 
     assert (code, "needs the package wordfreq" in err) == (2, True)
 
 
+@pytest.mark.slow
+def test_hindi_on_the_whole_list_of_wordfreq() -> None:
+    """The audit of the design: of each judgement rule 200 merges are judged (or all), and none was found wrong."""
+    wordfreq = pytest.importorskip("wordfreq")
+    words = wordfreq.get_frequency_dict("hi", wordlist="best")
+    hindi = REGISTRY.get("normalizer", "hindi")
+    found = audit(hindi, words, hindi.variant_pairs(), hindi.judged_pairs())
+    assert (found.wrong, found.apart, found.split, found.emptied) == ((), (), (), ())
+    assert found.merged == sum(len(one.merges) for one in found.rules) > 1000
+    for one in found.rules:
+        if one.judged:
+            assert one.count("equal") >= min(200, len(one.merges)), one.name
+            assert one.count("distinct") == 0, one.name
+
+
 def test_a_corpus_gives_its_texts_without_audio(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRUNEBENCH_CACHE", str(tmp_path / "cache"))
     code, out, _ = call("--normalizer", "german", "--normalizers", "default", "--text", "synthetic-de", "--json")
