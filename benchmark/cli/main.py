@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import typer
 
 from benchmark.errors import PrunebenchError, SpecError
-from benchmark.registry import KINDS, REGISTRY
+from benchmark.registry import KINDS, REGISTRY, Failure
 
 _FIRST = (
     *("leaderboard", "run", "plan", "ls", "describe", "report", "score", "merge", "profile"),
@@ -51,7 +51,11 @@ def build() -> typer.Typer:
 
     names = REGISTRY.names("verb")
     for name in sorted(names, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)):
-        REGISTRY.lookup("verb", name)(app)
+        try:
+            REGISTRY.lookup("verb", name)(app)
+        except Exception as error:  # a plug-in's fault, whatever it is, must leave the other verbs; `doctor` names it
+            fault = Failure(f"{REGISTRY.owner('verb', name)} (verb {name})", f"{type(error).__name__}: {error}")
+            REGISTRY.failures += [] if fault in REGISTRY.failures else [fault]
     return app
 
 

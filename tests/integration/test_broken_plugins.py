@@ -39,6 +39,7 @@ ONE = {
     "one_exits": "import sys; sys.exit('no licence')",
     "one_syntax": "def",
     "one_misses": "import no_such_library",
+    "one_verb": "import benchmark\n@benchmark.register('verb', 'broken')\ndef add(app):\n    app.no_such_thing()\n",
     "one_abstract": plugin("abstract", "    pass\n"),
     "one_config": plugin("config", "    Config = dict\n" + WORKS),
     "one_required": plugin("required", "    Config = Options\n" + WORKS),
@@ -58,6 +59,7 @@ FAULTS = (
     "plug-in one_exits could not be loaded: SystemExit: no licence",
     "plug-in one_syntax could not be loaded: SyntaxError: ",
     "plug-in one_misses could not be loaded: ModuleNotFoundError: No module named 'no_such_library'",
+    "plug-in one_verb.add (verb broken) could not be loaded: AttributeError: ",
     "plug-in one_abstract could not be loaded: SpecError: normalizer 'abstract' (one_abstract.Theirs) does not define "
     "__call__",
     "plug-in one_config could not be loaded: SpecError: normalizer 'config' (one_config.Theirs) has a Config that is",
