@@ -11,7 +11,8 @@ from benchmark.text.common import compose, digits_rule, program, punctuation_rul
 from benchmark.text.rules import RuleBased, TextRule, table
 
 _LIGATURES = str.maketrans({"œ": "oe", "æ": "ae"})
-_PLAIN = str.maketrans("îû", "iu")
+_PLAIN = {"î": "i", "û": "u"}
+_CIRCUMFLEX = re.compile("([îû])\u0302*")  # a second one would compose again
 # The simple past and the subjunctive, which keep theirs (nous fîmes, il fallût, il vînt).
 _TENSES = re.compile(r".*(?:[îû](?:t|mes|tes)|în(?:t|mes|tes))", re.DOTALL)
 
@@ -31,7 +32,7 @@ def circumflex(word: str) -> str:
     if "î" not in word and "û" not in word:
         return word
     what = _words().get(word) or ("keeps" if _TENSES.fullmatch(word) else "drops")
-    return word if what == "keeps" else compose(word.translate(_PLAIN))
+    return word if what == "keeps" else compose(_CIRCUMFLEX.sub(lambda match: _PLAIN[match[1]], word))
 
 
 @cache

@@ -11,7 +11,8 @@ from benchmark.text.common import CASE, compose, digits_rule, fold_case, program
 from benchmark.text.rules import RuleBased, TextRule, table
 
 _DOTTED = re.compile("[Iİi]\u0307+")
-_PLAIN = str.maketrans("âîû", "aiu")
+_PLAIN = {"â": "a", "î": "i", "û": "u"}
+_CIRCUMFLEX = re.compile("(î)[\u0302\u0307]*|([âû])\u0302*")  # a second one would compose again
 
 
 def turkish_case(text: str) -> str:
@@ -37,7 +38,7 @@ def circumflex(word: str) -> str:
     words, stems = _kept()
     if word in words or word.startswith(stems):
         return word
-    return compose(_DOTTED.sub("i", word.translate(_PLAIN)))
+    return compose(_CIRCUMFLEX.sub(lambda match: _PLAIN[match[1] or match[2]], word))
 
 
 @REGISTRY.register("normalizer", "turkish")

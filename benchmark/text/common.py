@@ -92,6 +92,27 @@ def ascii_digits(text: str) -> str:
 _ARABIC_SIGN = re.compile(r"(?<=\d)[\u066b\u066c](?=\d)")
 
 
+def _grouped(groups: str, decimal: Decimal, pairs: bool) -> re.Pattern[str]:
+    """Match a whole number in groups.
+
+    Spaces look alike to readers and to the rules that follow, so what stands beside a number counts as a space of any
+    kind does: a number in groups of spaces stands beside no other number, any other one may.
+    """
+    spaces = "".join(filter(str.isspace, groups))
+    others = "".join(char for char in groups if char not in spaces)
+    before, after = rf"(?<!\d)(?<!\d[{re.escape(others + decimal)}])", r"(?!\d)"
+    kinds = []
+    if others:
+        sign = f"[{re.escape(others)}]"
+        after += rf"(?!{sign}\d)"
+        indian = rf"|[0-9]{{1,2}}(?P<pair>{sign})(?:[0-9]{{2}}(?P=pair))+[0-9]{{3}}" if pairs else ""
+        kinds.append(rf"(?:[0-9]{{1,3}}(?P<sign>{sign})[0-9]{{3}}(?:(?P=sign)[0-9]{{3}})*{indian}){after}")
+    if spaces:
+        space = f"[{re.escape(spaces)}]"
+        kinds.append(rf"(?<!\d\s)[0-9]{{1,3}}(?P<space>{space})[0-9]{{3}}(?:(?P=space)[0-9]{{3}})*{after}(?!\s\d)")
+    return re.compile(rf"{before}(?:{'|'.join(kinds)})")
+
+
 def digits_rule(decimal: Decimal = ".", groups: str = ",", pairs: bool = True) -> TextRule:
     """Return the rule ``digits``: all scripts in ASCII, and numbers without what groups their digits.
 
@@ -104,14 +125,7 @@ def digits_rule(decimal: Decimal = ".", groups: str = ",", pairs: bool = True) -
         groups: characters that group digits by threes.
         pairs: whether groups of two may stand before the last three digits, as in India.
     """
-    sign = f"[{re.escape(groups)}]"
-    either = f"[{re.escape(groups + decimal)}]"
-    indian = rf"|[0-9]{{1,2}}(?:({sign})[0-9]{{2}})(?:\2[0-9]{{2}})*\2[0-9]{{3}}" if pairs else ""
-    grouped = re.compile(
-        rf"(?<!\d)(?<!\d{either})"
-        rf"(?:[0-9]{{1,3}}(?:({sign})[0-9]{{3}})(?:\1[0-9]{{3}})*{indian})"
-        rf"(?!\d)(?!{sign}\d)"
-    )
+    grouped = _grouped(groups, decimal, pairs)
     drop = str.maketrans("", "", groups)
     signs = {"\u066b": decimal, "\u066c": groups[0]}
 
@@ -150,11 +164,15 @@ _PART = r"[\p{L}\p{M}\p{N}]"
 _LETTER = r"(?:\p{LC}\p{M}*+|[\p{Lo}--\p{Han}--\p{Hangul}--\p{Hiragana}--\p{Katakana}](?!\p{M}))"
 _INITIALS = regex.compile(rf"(?<!{_PART}){_LETTER}(?:\.{_LETTER})+(?!{_PART})", flags=regex.V1)
 # All that is typed as an apostrophe, accents that stand alone too, and marks that are written inside a word: Armenian
-# apostrophe, emphasis, exclamation and question; Hebrew geresh and gershayim. U+02BC counts as a letter in Unicode.
+# apostrophe, emphasis, exclamation and question; Hebrew geresh and gershayim. U+02BB (Hawaiian, Uzbek) and U+02BC count
+# as letters in Unicode.
+_LETTER_LIKE = "\u02bb\u02bc"
 _APOSTROPHE = regex.compile(
-    r"(?<=[\p{L}\p{M}\p{N}--\u02bc])['`\u00b4\u2018\u2019\u02bc\uff07\u055a-\u055c\u055e\u05f3\u05f4]++(?=[\p{L}--\u02bc])",
+    rf"(?<=[\p{{L}}\p{{M}}\p{{N}}--[{_LETTER_LIKE}]])"
+    rf"['`\u00b4\u2018\u2019{_LETTER_LIKE}\uff07\u055a-\u055c\u055e\u05f3\u05f4]++(?=[\p{{L}}--[{_LETTER_LIKE}]])",
     flags=regex.V1,
 )
+_GEMINATE = re.compile("(?<=[lL])\u00b7(?=[lL])")  # Catalan's long l, one word: col·lecció
 # Burmese words that Unicode counts among punctuation: locative, completed, aforementioned, genitive.
 _WORDS = "\u104c-\u104f"
 # What may stand before a number that begins with its decimal sign.
@@ -176,10 +194,8 @@ def punctuation_rule(
     """
     spoken = rf"[\p{{Sc}}{re.escape(SPOKEN)}]"
     alone = regex.compile(rf"(?<=\S)(?={spoken})|(?<={spoken})(?=\S)")
-    marks = regex.compile(
-        rf"[[\p{{P}}\p{{S}}\u02bc]--[\p{{Sc}}]--[{re.escape(SPOKEN + keep)}{_WORDS}]--[{re.escape(decimal)}]]\p{{M}}*+",
-        flags=regex.V1,
-    )
+    stays = rf"[{re.escape(SPOKEN + keep + decimal)}{_WORDS}]"
+    marks = regex.compile(rf"[[\p{{P}}\p{{S}}{_LETTER_LIKE}]--[\p{{Sc}}]--{stays}]\p{{M}}*+", flags=regex.V1)
     sign = re.escape(decimal)
     lonely = regex.compile(rf"{sign}(?!\d)|" + (rf"(?<=[^{_BEFORE}]){sign}" if decimal == "." else rf"(?<!\d){sign}"))
     chain = re.compile(rf"(?<![\d{sign}])(?:{sign}\d++{sign}\d++|\d++{sign}\d++{sign}\d++)(?:{sign}\d++)*+")
@@ -188,7 +204,7 @@ def punctuation_rule(
     def apply(text: str) -> str:
         if "." in text:
             text = _INITIALS.sub(lambda match: match.group().replace(".", ""), text)
-        text = _APOSTROPHE.sub(inside, text)
+        text = _GEMINATE.sub("", _APOSTROPHE.sub(inside, text))
         if decimal in text:
             text = lonely.sub(" ", text)
         text = marks.sub(" ", text)

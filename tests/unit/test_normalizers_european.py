@@ -12,17 +12,64 @@ from benchmark.text.chosen import chosen, for_language
 from benchmark.text.rules import table
 
 DISTINCT = {
-    "german": ["schon schön", "maße masse", "buße busse", "aß ass", "zahlen zählen", "1000 1,000", "3,14 314"],
-    "french": ["a à", "ou où", "du dû", "sur sûr", "mur mûr", "jeune jeûne", "fut fût", "cote côte", "pecheur pêcheur"],
-    "spanish": ["el él", "si sí", "te té", "hablo habló", "ano año", "esta está", "video vídeo", "solo sola"],
+    "german": [
+        "schon schön",
+        "maße masse",
+        "buße busse",
+        "aß ass",
+        "zahlen zählen",
+        "1000 1,000",
+        "3,14 314",
+        "schier Skier",
+    ],
+    "french": [
+        "a à",
+        "ou où",
+        "du dû",
+        "sur sûr",
+        "mur mûr",
+        "jeune jeûne",
+        "fut fût",
+        "cote côte",
+        "pecheur pêcheur",
+        "faite faîte",
+    ],
+    "spanish": [
+        "el él",
+        "si sí",
+        "te té",
+        "hablo habló",
+        "ano año",
+        "esta está",
+        "video vídeo",
+        "solo sola",
+        "yerba hierba",
+    ],
     "turkish": ["ı i", "kar kâr", "karlı kârlı", "hala hâlâ", "ol öl", "sık şık", "kız kiz", "adet âdet"],
     "default": ["cafe café", "3.14 314", "1,2,3 123", "10:30 1030", ".5 5", "5% 5"],
 }
 EQUAL = {
     "german": ["Straße Strasse", "daß dass", "Delphin Delfin", "1.000 1000", "Groß GROSS", "Maßnahme Massnahme"],
-    "french": ["cœur coeur", "évènement événement", "maître maitre", "août aout", "sûrement surement", "clef clé"],
-    "spanish": ["sólo solo", "guión guion", "1.º 1º", "setiembre septiembre", "1.000 1000", "EE.UU. EEUU"],
-    "turkish": ["rüzgâr rüzgar", "İzmir'de İzmirde", "IŞIK ışık", "i\u0307stanbul İstanbul", "dâhil dahil"],
+    "french": [
+        "cœur coeur",
+        "évènement événement",
+        "maître maitre",
+        "août aout",
+        "sûrement surement",
+        "clef clé",
+        "comparaît comparait",
+    ],
+    "spanish": [
+        "sólo solo",
+        "guión guion",
+        "1.º 1º",
+        "setiembre septiembre",
+        "1.000 1000",
+        "EE.UU. EEUU",
+        "ó o",
+        "guió guio",
+    ],
+    "turkish": ["rüzgâr rüzgar", "İzmir'de İzmirde", "IŞIK ışık", "i\u0307stanbul İstanbul", "âdeta adeta"],
     "default": ["don't don’t", "U.S. US", "１２ 12", "co\u00adop coop"],
 }
 
@@ -141,7 +188,16 @@ def test_whisper_basic_marks_differs_from_whisper_basic_in_marks_alone() -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("turkish", "î\u0301"), ("turkish", "î\u0307"), ("french", "û\u0301"), ("german", "ß\u0301")]
+    ("name", "text"),
+    [
+        ("turkish", "î\u0301"),
+        ("turkish", "î\u0307"),
+        ("turkish", "î\u0307\u0302"),
+        ("turkish", "â\u0302\u0302"),
+        ("french", "û\u0301"),
+        ("french", "û\u0302"),
+        ("german", "ß\u0301"),
+    ],
 )
 def test_a_mark_left_alone_composes_again(name: str, text: str) -> None:
     once = chosen(name)(text)

@@ -45,7 +45,9 @@ def test_digits_with_a_decimal_point(text: str, expected: str) -> None:
 
 def test_digits_with_a_decimal_comma() -> None:
     rule = digits_rule(",", ".\u202f", pairs=False)
-    assert rule.apply("1.000,5 1\u202f000 3,14 31.12.2024 12.10.450") == "1000,5 1000 3,14 31.12.2024 12.10.450"
+    assert rule.apply("1.000,5 m 1\u202f000 m 3,14 31.12.2024 12.10.450") == "1000,5 m 1000 m 3,14 31.12.2024 12.10.450"
+    assert rule.apply("2024 1.000") == "2024 1000"
+    assert rule.apply("2024 10\u202f000") == "2024 10\u202f000"  # no group of spaces after another number
 
 
 @pytest.mark.parametrize(
@@ -68,6 +70,8 @@ def test_digits_with_a_decimal_comma() -> None:
         ("don`t", "dont"),
         ("'quoted'", "quoted"),
         ("aʼb ʼa", "ab a"),
+        ("hawaiʻi hawai'i ʻo", "hawaii hawaii o"),
+        ("col·lecció a·b l··l", "collecció a b l l"),
         ("$5%", "$ 5 %"),
         ("$ 5 %", "$ 5 %"),
         ("=\u0338", ""),
