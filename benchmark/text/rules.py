@@ -155,8 +155,28 @@ def _through(rules: Iterable[TextRule], word: str) -> str:
 
 @cache
 def table(package: str, name: str) -> tuple[dict[str, str], ...]:
-    """Read a package's ``data/<name>``: tab-separated, the first line names the columns, ``#`` begins remarks."""
-    text = files(package).joinpath("data", name).read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    columns = lines[0].split("\t")
-    return tuple(dict(zip(columns, line.split("\t"), strict=True)) for line in lines[1:])
+    """Read a package's ``data/<name>``: tab-separated, the first line names the columns, ``#`` begins remarks.
+
+    Raises:
+        DataError: there is no such file, it is not UTF-8, or a line has more or fewer columns than the first.
+    """
+    where = f"{package}/data/{name}"
+    try:
+        text = files(package).joinpath("data", name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{where}: cannot be read ({error})") from error
+    columns: list[str] = []
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        cells = line.split("\t")
+        if not line.strip() or line.startswith("#"):
+            continue
+        if not columns:
+            columns = cells
+        elif len(cells) != len(columns):
+            raise DataError(
+                f"{where}:{number}: {len(cells)} columns, and the first line names {len(columns)}: {line!r}"
+            )
+        else:
+            rows.append(dict(zip(columns, cells, strict=True)))
+    return tuple(rows)
