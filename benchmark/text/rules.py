@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, create_model
 
 from benchmark.api import Normalizer
+from benchmark.errors import DataError
 
 _REMEMBERED_WORDS = 1 << 16
 _REMEMBERED_LENGTH = 64
