@@ -24,7 +24,9 @@ _WIDTH = re.compile("[\u2460-\u24ff\u2e80-\u2fdf\u3200-\u33ff\uff00-\uffef]+")
 _VOICED = str.maketrans("\u309b\u309c", "\u3099\u309a")  # the marks of voiced kana that stand alone
 _WIDE = r"[[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}ー々〇]--\p{M}]"
 # A space stays before a decimal sign, which would be a stop without it, and before a mark, which would join a letter.
-_SPACE = regex.compile(rf"(?<={_WIDE}\p{{M}}*)\s++(?![.\p{{M}}])|(?<!\s)\s++(?={_WIDE})", flags=regex.V1)
+_SPACE = regex.compile(
+    rf"(?<={_WIDE}\p{{M}}*)\s++(?![.\p{{M}}\p{{Hangul}}])|(?<![\s\p{{Hangul}}])\s++(?={_WIDE})", flags=regex.V1
+)
 
 
 def width(text: str) -> str:
@@ -86,8 +88,9 @@ class Cjk(RuleBased):
     beside Han characters and kana; with ``script`` also traditional to simplified characters, or the other way, by
     OpenCC (extra ``cjk``).
     Keeps: hiragana and katakana apart, small kana, the long vowel ー, the repetition sign 々, numbers in Han characters
-    (二〇), spaces of Latin words.
-    Source: own rules after the Unicode Standard, chapters 18.1 and 18.4. Korean has spaces and is no part of it.
+    (二〇), spaces of Latin words and beside Hangul.
+    Source: own rules after the Unicode Standard, chapters 18.1 and 18.4. Korean has spaces and is counted by
+    words, so it is no part of it.
     """
 
     Config: ClassVar[type[Config]] = CjkConfig
@@ -95,29 +98,22 @@ class Cjk(RuleBased):
     unit: ClassVar[Unit] = "char"
     program: ClassVar[tuple[TextRule, ...]] = program(
         TextRule(
-            "spaces",
-            True,
-            "no spaces beside Han characters and kana: they part no words",
-            ("你好 世界", "你好世界"),
-            spaces,
+            "spaces", True, "no spaces beside Han characters and kana: they part no words",
+            ("你好 世界", "你好世界"), spaces,
         ),
         first=(
             TextRule(
-                "width",
-                True,
-                "forms of other width, radicals, squared words to usual characters",
-                ("ｶﾞ㌔", "ガキロ"),
-                width,
+                "width", True, "forms of other width, radicals, squared words to usual characters",
+                ("ｶﾞ㌔", "ガキロ"), width,
             ),
         ),
-    )
+    )  # fmt: skip
 
-    def __init__(self, **options: object) -> None:
-        super().__init__(**options)
+    def chosen(self) -> tuple[TextRule, ...]:
+        """Return the rules, with OpenCC's conversion as the last one where a script is chosen."""
         script: Script = getattr(self.config, "script", "keep")
-        self._convert = Characters(script) if script != "keep" else None
-
-    def __call__(self, text: str) -> str:
-        """Return the normalised text."""
-        text = super().__call__(text)
-        return text if self._convert is None else self._convert(text)
+        if script == "keep":
+            return self.program
+        what = f"Han characters in their {script} form: one word, two scripts, but for characters that merge"
+        rule = TextRule("script", False, what, ("漢語", "汉语"), Characters(script), judged=True)
+        return (*self.program, rule)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmark.text.audit import Merge, merges
 from benchmark.text.chosen import chosen, for_language
 from normalizers.cjk import Cjk
 
@@ -112,3 +113,16 @@ def test_long_texts_end() -> None:
     assert isinstance(normalizer(PLAIN * (1_000_000 // len(PLAIN))), str)
     for unit in ("か゛ ", "ｶﾞ", "㌔", "字\u3099 ", " か\u3099\u0301"):
         assert isinstance(normalizer(unit * (100_000 // len(unit))), str)
+
+
+def test_the_conversion_is_a_rule_to_which_merges_are_attributed() -> None:
+    normalizer = chosen("cjk[script=simplified]")
+    assert isinstance(normalizer, Cjk)
+    assert [rule.name for rule in normalizer.active][-1] == "script"
+    assert list(normalizer.trace("漢語 。"))[-1][1] == normalizer("漢語 。") == "汉语"
+    assert merges(normalizer, ["漢語", "汉语"])["script"] == [Merge("汉语", "漢語")]
+    assert "script" not in {rule.name for rule in chosen("cjk").chosen()}  # type: ignore[attr-defined]
+
+
+def test_a_space_between_hangul_and_han_stays() -> None:
+    assert chosen("cjk")("大韓民國 헌법 第一條") == "大韓民國 헌법 第一條"
