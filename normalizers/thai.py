@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -14,32 +15,47 @@ from benchmark.registry import REGISTRY
 from benchmark.text.common import CASE, DIGITS, JOINERS, PUNCTUATION, UNICODE, WHITESPACE, compose, normal_form
 from benchmark.text.rules import RuleBased, TextRule
 
-_TONE = "[\u0e48-\u0e4b]"
 _TWO_E = re.compile("\u0e40\u0e40")  # the picture of ae
-_LATE_VOWEL = re.compile("([\u0e47-\u0e4e]+)([\u0e31\u0e34-\u0e3a]+)")
-_SARA_AM = re.compile(f"\u0e4d({_TONE}*)\u0e32")  # nikhahit and aa are the picture of am
-_LATE_TONE = re.compile(f"([\u0e30\u0e32\u0e33\u0e45]+)({_TONE}+)")
-# The long sign of aa belongs to ru and lu alone (ฤๅ); elsewhere it is aa.
-_LONG_SIGN = re.compile("(?<![\u0e24\u0e26])\u0e45")
-_REPEATED = re.compile("([\u0e31\u0e34-\u0e3a\u0e47-\u0e4e])\\1+")
+# Signs above and below, and the vowels that follow a letter: a, aa, am, the long sign of aa.
+_SIGNS = regex.compile(r"[\p{M}\u0e30\u0e32\u0e33\u0e45]{2,}+|\u0e45")
+_ABOVE_BELOW = frozenset("\u0e31\u0e34\u0e35\u0e36\u0e37\u0e38\u0e39\u0e3a")
+_OVER_THEM = frozenset("\u0e47\u0e48\u0e49\u0e4a\u0e4b\u0e4c\u0e4d\u0e4e")
+_THAI_SIGNS = _ABOVE_BELOW | _OVER_THEM
+_FOLLOWING = frozenset("\u0e30\u0e32\u0e33\u0e45")
+_AA, _AM, _LONG, _NIKHAHIT = "\u0e32", "\u0e33", "\u0e45", "\u0e4d"
 _BESIDE = regex.compile(r"[\p{Thai}\p{M}\s]++")
 _THAI = regex.compile(r"\p{Thai}")
 _POINT = re.compile(r"\.\d")
-_RUN = regex.compile(r"\p{Thai}++")
+_RUN = regex.compile(r"[\p{Thai}--\p{Nd}]++", flags=regex.V1)
 
 
 def encodings(text: str) -> str:
-    """Bring signs into their order and vowels typed in two pieces to one; repeated until stable."""
-    before, text = None, compose(text)
-    while text != before:
-        before = text
-        text = _TWO_E.sub("\u0e41", text)
-        text = _LATE_VOWEL.sub(r"\2\1", text)
-        text = _SARA_AM.sub("\\1\u0e33", text)
-        text = _LATE_TONE.sub(r"\2\1", text)
-        text = _LONG_SIGN.sub("\u0e32", text)
-        text = normal_form("NFC", _REPEATED.sub(r"\1", text))
-    return text
+    """Bring signs into their order, each once, and vowels typed in two pieces to one."""
+    return normal_form("NFC", str(_SIGNS.sub(_in_order, _TWO_E.sub("\u0e41", compose(text)))))
+
+
+def _in_order(match: regex.Match[str]) -> str:
+    """Order a run of signs: vowels above and below, what stands over them, other scripts' marks, vowels that follow.
+
+    All at once and not by swapping neighbours, which would take the square of the run's length.
+    """
+    signs = match.group()
+    below = sorted(_ABOVE_BELOW.intersection(signs), key=_canonical)
+    over = sorted(_OVER_THEM.intersection(signs), key=_canonical)
+    others = [sign for sign in signs if unicodedata.category(sign)[0] == "M" and sign not in _THAI_SIGNS]
+    after = [sign for sign in signs if sign in _FOLLOWING]
+    # The long sign of aa belongs to ru and lu alone (ฤๅ); after other letters it is aa.
+    letter = match.string[max(match.start() - 1, 0) : match.start()]
+    keeps_long = after[:1] == [_LONG] and (letter in "ฤฦ" or not _THAI.match(letter))
+    after = [_LONG if keeps_long and place == 0 else _AA if sign == _LONG else sign for place, sign in enumerate(after)]
+    if after[:1] == [_AA] and _NIKHAHIT in over:  # together the picture of am
+        over.remove(_NIKHAHIT)
+        after[0] = _AM
+    return "".join((*below, *over, *others, *after))
+
+
+def _canonical(sign: str) -> tuple[int, str]:
+    return unicodedata.combining(sign), sign
 
 
 def spaces(text: str) -> str:
