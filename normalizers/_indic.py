@@ -32,8 +32,8 @@ _JOINED = {
     "ত\u09cd": "ৎ", "र\u094d": "\u0931\u094d",
 }  # fmt: skip
 _WITH_JOINER = re.compile(f"({'|'.join(_JOINED)}){_ZWJ}+")
-# Arabic letters that keyboards give for Urdu's (chapter 9.2).
-_URDU = str.maketrans("يىكهەۀة", "ییکہہۂۃ")
+# Arabic letters that keyboards give for Urdu's (chapter 9.2), and no tatweel, which stretches a word on the page.
+_URDU = str.maketrans("يىكهەۀة", "ییکہہۂۃ", "\u0640")
 
 
 def letters(text: str) -> str:
