@@ -22,7 +22,7 @@ leaderboard: $(STAMP)
 	@$(BIN)/prunebench leaderboard $(ARGS)
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
