@@ -102,7 +102,7 @@ def _places(rows: pd.DataFrame) -> pd.Series:
 
 def _grid(model: str, rows: pd.DataFrame) -> Grid:
     split = content.column(content.first_split(rows))
-    languages = list(dict.fromkeys(rows["where"]))
+    languages = sorted(set(rows["where"]))
     rows = rows.assign(keep=rows["keep"].fillna(1.0))
     order = rows.sort_values(["block", "keep", "label"], ascending=[True, False, True])
     index = order[_ROW].drop_duplicates()
