@@ -37,7 +37,12 @@ class Place:
     def run(self, line: str) -> str:
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
         path = os.pathsep.join([str(self.scripts), clean["PATH"]])
-        settings = {"PATH": path, "PIP_CONFIG_FILE": str(self.scripts / "pip.conf"), "OMP_NUM_THREADS": "1"}
+        settings = {
+            "PATH": path,
+            "PIP_CONFIG_FILE": str(self.scripts / "pip.conf"),
+            "OMP_NUM_THREADS": "1",
+            "COLUMNS": "200",
+        }
         done = subprocess.run(
             line, shell=True, capture_output=True, text=True, env=clean | settings, cwd=self.folder, check=False
         )
