@@ -151,7 +151,7 @@ def _text(some: pd.DataFrame, name: str) -> str:
 
 
 def _made_with(rows: pd.DataFrame) -> Iterator[str]:
-    for language, some in rows.groupby("where", sort=False):
+    for language, some in rows.groupby("where"):
         made = some["signature"].dropna().unique()
         yield f"{language}: {' / '.join(map(str, made)) or 'no scores'}"
 
