@@ -86,11 +86,11 @@ def boards(frame: pd.DataFrame) -> list[Board]:
         raise StoreError("there is nothing to report: the run folder holds no finished and no failed cell")
     if "rank" not in frame:
         raise StoreError("a report needs scores: make the frame with a normalizer, frame(runs, normalizer=...)")
-    frame = _with_all_columns(frame)
+    frame = with_all_columns(frame)
     return [_board(rows, frame) for rows in _comparable(frame)]
 
 
-def _with_all_columns(frame: pd.DataFrame) -> pd.DataFrame:
+def with_all_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the frame with empty score columns where no cell has a result, so that failures can be shown."""
     needed = score_columns(first_split(frame))
     prefixes = ("", *(f"{slug}__" for slug in frame.attrs.get("others", ())))

@@ -52,6 +52,8 @@ class Same:
     choices: list[str]
     rates: pd.DataFrame
     moved: list[Moved]
+    made_with: dict[str, str]
+    """Of each normaliser, the signature of its scores here, which begins with the metric."""
 
     @property
     def shown(self) -> pd.DataFrame:
@@ -93,7 +95,8 @@ def _same(board: content.Board, order: Sequence[str]) -> Same:
     first = next(iter(prefixes), "")
     moved = [moved_by(rows, choice, error, prefixes[first], prefixes[choice]) for choice in choices if choice != first]
     table = pd.DataFrame(columns, index=rows["cell"].rename("id"))
-    return Same(board.title, content.first_split(rows), choices, table, moved)
+    signed = {choice: " / ".join(sorted(rows[f"{prefixes[choice]}signature"].dropna().unique())) for choice in choices}
+    return Same(board.title, content.first_split(rows), choices, table, moved, signed)
 
 
 def _titles(rows: pd.DataFrame) -> list[str]:

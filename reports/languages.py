@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.api import Report
 from benchmark.registry import REGISTRY
 from benchmark.store.files import write_atomically
+from benchmark.text.chosen import AUTO
 from reports import _content as content
 
 if TYPE_CHECKING:
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
 
 _ROW = ["block", "keep", "label"]
 _RANKED = "mean rank"
-_READING = (
+_OWN = (
     "Each language is scored by its own normaliser in its own unit, so a row may be read across only as far as the "
-    "units agree, and no mean over languages is given. Differences to dense are paired within a language.",
+    "units agree, and no mean over languages is given."
+)
+_READING = (
+    "Differences to dense are paired within a language.",
     f"**{_RANKED}**: of the ranks inside each language, block and kept fraction; only where every language has one.",
 )
 
@@ -78,26 +82,47 @@ class Languages(Report):
 
 
 def grids(frame: pd.DataFrame) -> list[Grid]:
-    """Return one grid a model and recipe that was used in several languages."""
+    """Return one grid a model, decoding and recipe that was used in several languages."""
     if frame.empty or "rank" not in frame or frame["language"].nunique() < 2:
         return []
+    frame = content.with_all_columns(frame)
     trained = [name for name in frame["recipe"].unique() if name] or [""]
     found = []
-    for (model, revision), rows in frame.groupby(["model", "revision"], sort=False):
+    for (model, revision, decoding), rows in _by_machine(frame):
+        title = str(model) if frame["revision"].nunique() == 1 else f"{model} ({revision})"
+        if frame["decoding"].nunique() > 1:
+            title += f", decoding {decoding}"
         for recipe in trained:
-            ours = rows[rows["recipe"].isin([recipe, ""])].assign(where=_places(rows))
+            ours = rows[rows["recipe"].isin([recipe, ""])]
+            ours = ours.assign(where=_places(ours), label=_labels(ours))
             ours.attrs = frame.attrs
-            if ours["where"].nunique() > 1:
-                found.append(_grid(str(model) if frame["revision"].nunique() == 1 else f"{model} ({revision})", ours))
+            if ours["language"].nunique() > 1:
+                steps = ours["steps"].dropna().max()
+                several = f", {content.count(steps).text} training steps ({recipe})" if len(trained) > 1 else ""
+                found.append(_grid(title + several, ours))
     return found
+
+
+def _by_machine(frame: pd.DataFrame) -> Any:
+    """Return the rows by model, revision and decoding; a failed cell, which says no decoding, joins its setting."""
+    decoding = frame.groupby("setting")["decoding"].transform("first").fillna("")
+    return frame.assign(decoding=decoding).groupby(["model", "revision", "decoding"], sort=False)
 
 
 def _places(rows: pd.DataFrame) -> pd.Series:
     """Return what heads each row's column: the language and its metric, with the corpus where it has several."""
-    several = rows.groupby("language")["corpus"].transform("nunique") > 1
-    named = rows["language"].where(~several, rows["corpus"] + " (" + rows["language"] + ")")
-    metric = rows.groupby("language")["metric"].transform("first")  # a failed cell has none of its own
-    return named + metric.fillna("").str.upper().radd(" ").str.rstrip()
+    named = rows["language"]
+    for more in ("corpus", "corpus_version", "setting"):  # as much as it takes that a column is one setting
+        several = rows.groupby(named)["setting"].transform("nunique") > 1
+        named = named.where(~several, named + " " + rows[more].fillna("").astype(str))
+    metric = rows.groupby("setting")["metric"].transform("first")  # a failed cell has none of its own
+    return named + metric.astype(object).fillna("").astype(str).str.upper().radd(" ").str.rstrip()
+
+
+def _labels(rows: pd.DataFrame) -> pd.Series:
+    """Return the methods' labels, with the budget's tolerance where a method was held to several."""
+    several = rows.groupby(["setting", "block", "keep", "label", "seed"], dropna=False)["cell"].transform("nunique") > 1
+    return rows["label"].where(~several, rows["label"] + " ±" + rows["tolerance"].astype(str))
 
 
 def _grid(model: str, rows: pd.DataFrame) -> Grid:
@@ -116,13 +141,13 @@ def _grid(model: str, rows: pd.DataFrame) -> Grid:
     return Grid(
         title=f"{model}: error rate in % on {content.first_split(rows)}, by language",
         languages=languages,
-        errors=spread(rows[f"{split}_error"]),
-        differences=spread(rows[f"{split}_error_delta"]),
+        errors=spread(rows[f"{split}_error"].astype("float64")),
+        differences=spread(rows[f"{split}_error_delta"].astype("float64")),
         texts=_texts(rows, split)
         .reindex(index=list(index.itertuples(index=False, name=None)), columns=languages)
         .fillna(content.NOTHING),
         ranks=ranks.mean(axis=1).where(ranks.notna().all(axis=1)),
-        notes=[*_READING, *_made_with(rows)],
+        notes=[*([_OWN] if rows.attrs.get("normalizer") == AUTO else []), *_READING, *_made_with(rows)],
     )
 
 

@@ -52,6 +52,7 @@ def markdown(found: Sequence[transcripts.Same]) -> Iterator[str]:
         yield from ("", f"## {escape(one.title)}", "", f"Error rate in % on {escape(one.split)}.", "")
         yield table(list(transcripts.texts(one, one.rates)))
         yield from ("", *(f"- {escape(str(moved))}" for moved in one.moved))
+        yield from (f"- {escape(choice)}: {escape(signed)}" for choice, signed in one.made_with.items())
     choices = list(dict.fromkeys(choice for one in found for choice in one.choices))
     yield from ("", *(f"- {escape(line)}" for line in transcripts.told(choices)))
     yield from (*(f"- {line}" for line in _READING), "")
@@ -75,7 +76,7 @@ def csv(found: Sequence[transcripts.Same]) -> str:
     parts = [
         one.rates[["cell", choice, f"{choice}_lo", f"{choice}_hi"]]
         .set_axis(["cell", "error", "lo", "hi"], axis=1)
-        .assign(board=one.title, split=one.split, normalizer=choice)
+        .assign(board=one.title, split=one.split, normalizer=choice, signature=one.made_with[choice])
         for one in found
         for choice in one.choices
     ]

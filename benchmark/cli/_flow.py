@@ -38,7 +38,7 @@ def carry_out(spec: Leaderboard, out: Path, workers: int | None, quiet: bool) ->
         written, left_out = error.written, error.faults
     finally:  # whatever a report runs into, why a cell failed is said
         say_failed(outcome.failed)
-    if not left_out:  # else it is not known which models are on the front
+    if not left_out or spec.keep_artefacts != "front":  # else it is not known which models are on the front
         dropped = drop_artefacts(out, cells, spec.keep_artefacts, spec.normalizer)
         if dropped:
             print(f"keep_artefacts: {spec.keep_artefacts}: {len(dropped)} model(s) deleted, records and plans kept")
@@ -87,10 +87,10 @@ def report(
     left_out: list[str] = []
     table = frame(runs, normalizer=normalizer, cells=cells, faults=left_out)
     written: list[Path] = []
-    faults: list[str] = []
-    for name in REGISTRY.names("report"):
+    faults = REGISTRY.clashes("report")
+    for name, plugin in REGISTRY.plugins("report"):
         try:
-            written += REGISTRY.get("report", name).write(table, out)
+            written += plugin().write(table, out)
         except PrunebenchError:
             raise
         except OSError as error:
@@ -127,8 +127,8 @@ def show_table(table: pd.DataFrame) -> None:
     from benchmark.cli._tables import console
 
     screen = console()
-    for name in REGISTRY.names("report"):
-        show = getattr(REGISTRY.get("report", name), "show", None)
+    for _, plugin in REGISTRY.plugins("report"):
+        show = getattr(plugin(), "show", None)
         if show is not None:
             show(table, screen)
 

@@ -261,13 +261,18 @@ def profile_folder(source: Path, into: Path, settings: ProfileSpec, quiet: bool 
 
 
 def corpus_of(folder: Path, found: list[Record]) -> CorpusSpec:
-    """Return which corpus to speak: where it lies is in the specs of the run folder, and in no record."""
+    """Return which corpus to speak: where it lies is in the specs of the run folder, and in no record.
+
+    The spec that names the cell knows; records that came from elsewhere take one of the same corpus.
+    """
     about = found[0].data["spec"]["corpus"] if found else {}
-    if (folder / MARKER).is_file():
-        for kept in kept_specs(folder):
+    if found and (folder / MARKER).is_file():
+        named = kept_specs(folder, found[0].cell)
+        for kept in named or kept_specs(folder):
             corpus = CorpusSpec.model_validate(kept.get("corpus", {}))
             said = about.get("options", {})  # of several languages of one name, the one of these records
-            if corpus.name == about.get("name") and all(said.get(k, v) == v for k, v in corpus.options.items()):
+            alike = all(said.get(key, value) == value for key, value in corpus.options.items())
+            if corpus.name == about.get("name") and (named or alike):
                 return corpus
     return CorpusSpec(**{key: about[key] for key in ("name", "options") if key in about})
 

@@ -112,8 +112,10 @@ def keep_spec(run: Path, spec: Mapping[str, Any], cells: Sequence[str]) -> Path:
     return path
 
 
-def kept_specs(run: Path | str) -> list[dict[str, Any]]:
+def kept_specs(run: Path | str, cell: str | None = None) -> list[dict[str, Any]]:
     """Return the specs of the leaderboards that were started in a run folder, by name of their files.
+
+    With ``cell``, only those that name it.
 
     Raises:
         StoreError: not a run folder, or a file that cannot be used.
@@ -124,7 +126,8 @@ def kept_specs(run: Path | str) -> list[dict[str, Any]]:
         check_format(data, path)
         if not isinstance(data.get("spec"), dict) or not isinstance(data["spec"].get("normalizer"), str):
             raise StoreError(f"{path}: holds no spec; remove it, the records do not need it")
-        found.append(data["spec"])
+        if cell is None or cell in data.get("cells", ()):
+            found.append(data["spec"])
     return found
 
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, create_model
 
-from benchmark.api import Normalizer
+from benchmark.api import Config, Normalizer
 from benchmark.errors import DataError
 
 _REMEMBERED_WORDS = 1 << 16
@@ -50,6 +50,8 @@ class RuleBased(Normalizer):
     """
 
     program: ClassVar[tuple[TextRule, ...]] = ()
+    _options: ClassVar[type[Config]] = Config
+    """The options besides the switches."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -57,8 +59,10 @@ class RuleBased(Normalizer):
             switches: dict[str, Any] = {
                 rule.name: (bool, Field(default=rule.default, description=rule.what)) for rule in cls.program
             }
+            # Not the parent's Config, which has the switches of rules that may be no part of this program.
+            cls._options = vars(cls).get("Config", cls._options)
             cls.Config = create_model(
-                f"{cls.__name__}Config", __base__=cls.Config, __module__=cls.__module__, **switches
+                f"{cls.__name__}Config", __base__=cls._options, __module__=cls.__module__, **switches
             )
 
     def __init__(self, **options: object) -> None:

@@ -89,6 +89,17 @@ def test_the_corpus_of_a_record_is_that_of_its_language(tmp_path: Path) -> None:
     assert corpus_of(run, latest(run)) == CorpusSpec(name="one", options={"code": "tr", "path": "/data/tr"})
 
 
+def test_the_corpus_of_a_cell_is_that_of_the_spec_that_names_it(tmp_path: Path) -> None:
+    run = open_run(tmp_path / "run", create=True)
+    records = []
+    for number, path in enumerate(("/a", "/b", "/c")):
+        spec = fake_runs.spec(corpus={"name": "folder", "version": "1", "language": "hi", "options": {}}, seed=number)
+        records.append(fake_runs.commit(run, fake_runs.ok_data(spec), 0.1))
+        corpus = {"name": "folder", "options": {"path": path}}
+        keep_spec(run, {"normalizer": "default", "corpus": corpus}, [records[-1].cell])
+    assert [corpus_of(run, [record]).options["path"] for record in records] == ["/a", "/b", "/c"]
+
+
 # --- the report ---------------------------------------------------------------------------------------------------
 
 ERRORS = {("dense", None): 0.05, ("magnitude", 0.6): 0.1, ("random", 0.6): 0.9}
@@ -169,6 +180,42 @@ def test_one_language_has_no_grid(tmp_path: Path) -> None:
     table = frame([fake_runs.make(tmp_path / "run")], normalizer="default")
     assert grids(table) == []
     assert Languages().write(table, tmp_path / "out") == []
+
+
+def test_another_decoding_is_a_grid_of_its_own_and_no_second_seed(run: Path) -> None:
+    for language in ("hi", "en"):
+        corpus = {"name": f"fake-{language}", "version": "1", "language": language, "options": {}}
+        data = fake_runs.ok_data(fake_runs.spec(corpus=corpus, decoding={"beams": 5}))
+        fake_runs.commit(run, {**data, "decoding": {"signature": "beams=5"}}, 0.5)
+    found = grids(frame([run], normalizer="auto"))
+    assert len(found) == 2
+    assert {"decoding beams=5" in grid.title for grid in found} == {True, False}
+    assert not any("seeds" in text for grid in found for text in grid.texts.to_numpy().ravel())
+
+
+def test_another_version_of_a_corpus_is_a_column_of_its_own(run: Path) -> None:
+    corpus = {"name": "fake-hi", "version": "2", "language": "hi", "options": {}}
+    fake_runs.commit(run, fake_runs.ok_data(fake_runs.spec(corpus=corpus)), 0.5)
+    (grid,) = grids(frame([run], normalizer="auto"))
+    assert len(grid.languages) == 3
+    assert "2 seeds" not in "".join(map(str, grid.texts.to_numpy().ravel()))
+
+
+def test_only_auto_is_called_each_languages_own(run: Path) -> None:
+    for choice, own in (("auto", True), ("default", False)):
+        (grid,) = grids(frame([run], normalizer=choice))
+        assert any("its own normaliser" in note for note in grid.notes) == own
+
+
+def test_a_run_in_which_all_failed_is_reported(tmp_path: Path) -> None:
+    folder = open_run(tmp_path / "run", create=True)
+    for language in ("hi", "en"):
+        corpus = {"name": f"fake-{language}", "version": "1", "language": language, "options": {}}
+        fake_runs.fail(folder, fake_runs.spec(corpus=corpus), "it broke")
+    table = frame([folder], normalizer="auto")
+    (grid,) = grids(table)
+    assert set(grid.texts.to_numpy().ravel()) == {"FAILED"}
+    assert len(Languages().write(table, tmp_path / "out")) == 4
 
 
 # --- the command line ---------------------------------------------------------------------------------------------
