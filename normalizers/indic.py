@@ -12,7 +12,7 @@ from normalizers import _indic
 
 @REGISTRY.register("normalizer", "indic")
 class Indic(RuleBased):
-    """Scripts of South Asia but Hindi: every encoding of a word is one; vowel signs, viramas and nuktas all stay.
+    """Scripts of South Asia but Hindi: every encoding of a word is one, and what is heard stays.
 
     For Bengali, Gujarati, Kannada, Malayalam, Marathi, Nepali, Odia, Punjabi, Tamil, Telugu and Urdu.
     Folds: encodings that look the same (chillu and khanda ta with joiners, eyelash ra, nukta after a vowel sign, vowels

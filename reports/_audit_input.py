@@ -45,7 +45,7 @@ def _wordfreq(language: str) -> list[str]:
         raise DataError(f"{_WORDFREQ}{language}: needs the package wordfreq: pip install wordfreq") from None
     try:
         return list(wordfreq.get_frequency_dict(language, wordlist="best"))
-    except LookupError:
+    except (LookupError, ValueError):  # no such list, or no tag of a language
         known = ", ".join(sorted(wordfreq.available_languages()))
         raise DataError(f"{_WORDFREQ}{language}: wordfreq has no such list; it has {known}") from None
 
