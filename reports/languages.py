@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.api import Report
 from benchmark.registry import REGISTRY
-from benchmark.store.files import write_atomically
 from benchmark.text.chosen import AUTO
 from reports import _content as content
+from reports._files import write_all
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,16 +53,7 @@ class Languages(Report):
         found = grids(frame)
         if not found:
             return []
-        from reports.pareto import render
-
-        out = Path(out)
-        out.mkdir(parents=True, exist_ok=True)
-        return [
-            write_atomically(out / "languages.md", "\n".join(markdown(found))),
-            write_atomically(out / "languages.csv", csv(found)),
-            write_atomically(out / "languages.png", render(draw(found), "png")),
-            write_atomically(out / "languages.svg", render(draw(found), "svg")),
-        ]
+        return write_all(out, "languages", "\n".join(markdown(found)), csv(found), lambda: draw(found))
 
     def show(self, frame: pd.DataFrame, console: Console) -> None:
         """Print the grid in the terminal."""

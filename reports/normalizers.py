@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from benchmark.api import Report
 from benchmark.registry import REGISTRY
-from benchmark.store.files import write_atomically
 from reports import _transcripts as transcripts
+from reports._files import write_all
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,16 +31,7 @@ class Normalizers(Report):
         found = transcripts.same(frame)
         if not found:
             return []
-        from reports.pareto import render
-
-        out = Path(out)
-        out.mkdir(parents=True, exist_ok=True)
-        return [
-            write_atomically(out / "normalizers.md", "\n".join(markdown(found))),
-            write_atomically(out / "normalizers.csv", csv(found)),
-            write_atomically(out / "normalizers.png", render(draw(found), "png")),
-            write_atomically(out / "normalizers.svg", render(draw(found), "svg")),
-        ]
+        return write_all(out, "normalizers", "\n".join(markdown(found)), csv(found), lambda: draw(found))
 
 
 def markdown(found: Sequence[transcripts.Same]) -> Iterator[str]:

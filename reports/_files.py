@@ -1,0 +1,28 @@
+"""The four files of a comparison: a table for people, one for programs, a picture in both forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.store.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def write_all(out: Path | str, stem: str, markdown: str, csv: str, draw: Callable[[], Figure]) -> list[Path]:
+    """Write ``stem`` as ``.md``, ``.csv``, ``.png`` and ``.svg`` into the folder ``out`` and return the paths.
+
+    ``draw`` is called for each picture: a layout depends on what a figure was rendered as before.
+    """
+    from reports.pareto import render
+
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    return [
+        write_atomically(out / f"{stem}.md", markdown),
+        write_atomically(out / f"{stem}.csv", csv),
+        *(write_atomically(out / f"{stem}.{kind}", render(draw(), kind)) for kind in ("png", "svg")),
+    ]
