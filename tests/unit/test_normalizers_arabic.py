@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmark.errors import SpecError
 from benchmark.text.chosen import chosen, for_language
 from normalizers.arabic import Arabic
+from tests.fixed_points import check_fixed_point
 
 FOLDED = [  # rule, and two texts that it alone makes equal
     ("presentation_forms", "\ufedb\ufe98\ufe8e\ufe8f", "كتاب"),
@@ -96,14 +96,7 @@ def test_arabic_alone_is_claimed() -> None:
 )
 def test_a_fixed_point_with_any_rule_switched(options: str) -> None:
     normalizer = chosen(f"arabic[{options}]" if options else "arabic")
-
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(TEXTS)
-    def check(text: str) -> None:
-        once = normalizer(text)
-        assert normalizer(once) == once
-
-    check()
+    check_fixed_point(normalizer, TEXTS)
 
 
 def test_long_texts_end() -> None:

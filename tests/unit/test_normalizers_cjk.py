@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmark.text.audit import Merge, merges
 from benchmark.text.chosen import chosen, for_language
 from normalizers.cjk import Cjk
+from tests.fixed_points import check_fixed_point
 
 FOLDED = [  # rule, and two texts that it alone makes equal
     ("width", "ｺﾝﾋﾟｭｰﾀｰ", "コンピューター"),
@@ -97,14 +97,7 @@ SWITCHES = [f"{rule.name}={'off' if rule.default else 'on'}" for rule in Cjk.pro
 @pytest.mark.parametrize("options", ["", *SWITCHES, "script=simplified", "script=traditional"])
 def test_a_fixed_point_with_any_rule_switched(options: str) -> None:
     normalizer = chosen(f"cjk[{options}]" if options else "cjk")
-
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(TEXTS)
-    def check(text: str) -> None:
-        once = normalizer(text)
-        assert normalizer(once) == once
-
-    check()
+    check_fixed_point(normalizer, TEXTS)
 
 
 def test_long_texts_end() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmark.errors import SpecError
@@ -13,6 +12,7 @@ from benchmark.registry import REGISTRY
 from benchmark.text import contract
 from benchmark.text.chosen import chosen
 from normalizers.thai import Thai
+from tests.fixed_points import check_fixed_point
 
 FOLDED = [  # rule, and two texts that it makes equal
     ("unicode", "น\u0e4d\u0e49า", "น้ำ"),  # nikhahit, tone, aa: am
@@ -124,14 +124,7 @@ def test_a_fixed_point_with_any_rule_switched(options: str) -> None:
     if "segment" in options:
         pytest.importorskip("pythainlp")
     normalizer = chosen(f"thai[{options}]" if options else "thai")
-
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(TEXTS)
-    def check(text: str) -> None:
-        once = normalizer(text)
-        assert normalizer(once) == once
-
-    check()
+    check_fixed_point(normalizer, TEXTS)
 
 
 def test_the_segmenter_takes_a_time_that_grows_as_the_text_does() -> None:
