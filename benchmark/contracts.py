@@ -22,9 +22,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmark.api import Budget, Calibrate, Config, Fit, Method, Prune, Quantise, Refill, Rewind, Statistic, Step
+from benchmark.api import Budget, Calibrate, Fit, Method, Prune, Quantise, Refill, Rewind, Statistic, Step
 from benchmark.errors import SpecError
 from benchmark.harness.tree import checked_program
+from benchmark.promises import check_described, check_words, promise
 from benchmark.registry import REGISTRY
 from benchmark.specs import digest
 
@@ -39,8 +40,6 @@ KEEPS = (0.8, 0.65, 0.5)
 """Kept fractions that a method is tried at. Half of the tiny model is what whole layers can still reach."""
 TOTALS = (100, 97)
 """Training steps that a program is asked for; halves of the second are not whole."""
-LONGEST_LINE = 120
-"""Characters of a card's first line, which stands in a table."""
 EXACT = 1e-9
 """Largest difference of logits between the masked and the shrunk model in float64, as a share of the largest logit."""
 RANK_HELD = 1e-5
@@ -67,34 +66,24 @@ def check_method(name: str, /, keeps: Sequence[float] = KEEPS, **options: Any) -
 
 def check_card(name: str, /) -> None:
     """Check that the class docstring says what the method does, first in one line for the table of ``ls``."""
-    card = REGISTRY.lookup("method", name).card()
-    first = card.partition("\n")[0]
-    _promise(len(card) > 40, f"{name}: the class docstring says too little; it is the card that `describe` prints")
-    _promise(
-        len(first) <= LONGEST_LINE,
-        f"{name}: the first line of the class docstring has {len(first)} characters; `ls` shows up to {LONGEST_LINE}",
-    )
+    check_words(name, REGISTRY.lookup("method", name).card())
 
 
 def check_config(name: str, /, **options: Any) -> None:
     """Check that options are typed, described, and the same again when read back from a record."""
     method: Method = REGISTRY.get("method", name, **options)
     config, kind = method.config, type(method.config)
-    _promise(isinstance(config, Config), f"{name}: Config is {kind.__name__}, which is no benchmark.api.Config")
-    for field, about in kind.model_fields.items():
-        _promise(
-            bool(about.description), f"{name}: option {field!r} has no description; `describe` has nothing to show"
-        )
-    _promise(
+    check_described(name, config)
+    promise(
         kind.model_validate(config.model_dump()) == config, f"{name}: options change when they are dumped and read back"
     )
-    _promise(
+    promise(
         kind.model_validate_json(config.model_dump_json()) == config,
         f"{name}: options change on their way through JSON",
     )
     recorded = config.model_dump(mode="json", exclude_defaults=True)  # what a cell's identity holds
     again = REGISTRY.get("method", name, **recorded).config
-    _promise(again == config, f"{name}: options {recorded} of a record do not give the method that made it")
+    promise(again == config, f"{name}: options {recorded} of a record do not give the method that made it")
     unknown = "_no_such_option"
     try:
         REGISTRY.get("method", name, **{unknown: 1})
@@ -110,11 +99,11 @@ def check_program(name: str, budget: Budget, /, **options: Any) -> None:
         program = checked_program(name, method, budget, total)
         fresh = checked_program(name, REGISTRY.get("method", name, **options), budget, total)
         for other in (checked_program(name, method, budget, total), fresh):
-            _promise(program == other, f"{name}: two calls of program() for {total} steps under {budget} differ")
+            promise(program == other, f"{name}: two calls of program() for {total} steps under {budget} differ")
         same = digest(program, defaults=True) == digest(fresh, defaults=True)
-        _promise(same, f"{name}: two equal programs under {budget} have different hashes; steps must be plain data")
+        promise(same, f"{name}: two equal programs under {budget} have different hashes; steps must be plain data")
         trained = sum(step.steps for step in program if isinstance(step, Fit))
-        _promise(trained in (0, total), f"{name}: trains {trained} steps under {budget}, but {total} were given")
+        promise(trained in (0, total), f"{name}: trains {trained} steps under {budget}, but {total} were given")
 
 
 def check_pruning(name: str, budget: Budget, /, **options: Any) -> None:
@@ -133,13 +122,13 @@ def check_pruning(name: str, budget: Budget, /, **options: Any) -> None:
                 ends.append(_carried_out(name, budget, options))
         _check_shrunk(name, ends[0], budget)
     one, other = ends
-    _promise(
+    promise(
         one.plan == other.plan,
         f"{name}: two plans at equal seeds under {budget} differ; draw from view.generator(...) only",
     )
     weights = other.model.state_dict()
     for key, value in one.model.state_dict().items():
-        _promise(torch.equal(value, weights[key]), f"{name}: rewrites {key} differently at equal seeds under {budget}")
+        promise(torch.equal(value, weights[key]), f"{name}: rewrites {key} differently at equal seeds under {budget}")
 
 
 @contextlib.contextmanager
@@ -204,8 +193,8 @@ def _carried_out(name: str, budget: Budget, options: dict[str, Any]) -> _End:
 
 def _check_composes(name: str, before: Plan, after: Plan) -> None:
     """Check that a plan is idempotent, and takes away from what was there before and gives nothing back."""
-    _promise(after.then(after) == after, f"{name}: a plan composed with itself is another plan")
-    _promise(before.then(after) == after, f"{name}: a Prune gives back what an earlier one took away")
+    promise(after.then(after) == after, f"{name}: a plan composed with itself is another plan")
+    promise(before.then(after) == after, f"{name}: a Prune gives back what an earlier one took away")
 
 
 def _check_shrunk(name: str, end: _End, budget: Budget) -> None:
@@ -233,7 +222,7 @@ def _check_shrunk(name: str, end: _End, budget: Budget) -> None:
         expected = masked(input_features=sound, decoder_input_ids=tokens[ids]).logits[..., tokens]
         found = shrunk(input_features=sound, decoder_input_ids=ids).logits
     off = float((found - expected).abs().max() / expected.abs().max())
-    _promise(
+    promise(
         off <= EXACT, f"{name}: logits of the shrunk model are off those of the masked one by {off:.1e} of the largest"
     )
 
@@ -246,14 +235,8 @@ def _hold_ranks_(name: str, model: WhisperForConditionalGeneration, plan: Plan) 
         weight: torch.Tensor = model.get_parameter(key).data
         left, values, right = torch.linalg.svd(weight, full_matrices=False)
         beyond = float(values[rank:].max() / values[0]) if rank < len(values) else 0.0
-        _promise(
+        promise(
             beyond <= RANK_HELD,
             f"{name}: {key} is planned at rank {rank}, but what its rule's rewrite() left of it is not of that rank",
         )
         weight.copy_((left[:, :rank] * values[:rank]) @ right[:rank])
-
-
-def _promise(kept: bool, otherwise: str) -> None:
-    """Raise where a promise is broken; unlike the statement, ``python -O`` does not take this away."""
-    if not kept:
-        raise AssertionError(otherwise)

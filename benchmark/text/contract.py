@@ -16,15 +16,14 @@ import re
 import time
 from typing import Any
 
-from benchmark.api import Config, Normalizer
+from benchmark.api import Normalizer
 from benchmark.errors import SpecError
+from benchmark.promises import check_described, check_words, promise
 from benchmark.registry import REGISTRY
 from benchmark.text.chosen import chosen
 from benchmark.text.rules import RuleBased, TextRule
 from benchmark.text.samples import LONG, PLAIN, pool
 
-LONGEST_LINE = 120
-"""Characters of a card's first line, which stands in a table."""
 SIZES = (1 << 13, 1 << 16)
 """Characters of the two texts that ``check_speed`` compares by default."""
 SLOWER = 3.0
@@ -45,16 +44,10 @@ def check_normalizer(name: str, /, **options: Any) -> None:
 def check_card(name: str, /) -> None:
     """Check that the class docstring says what the normaliser does, first in one line, and what it is for."""
     plugin: type[Normalizer] = REGISTRY.lookup("normalizer", name)
-    card = plugin.card()
-    first = card.partition("\n")[0]
-    _promise(len(card) > 40, f"{name}: the class docstring says too little; it is the card that `describe` prints")
-    _promise(
-        len(first) <= LONGEST_LINE,
-        f"{name}: the first line of the class docstring has {len(first)} characters; `ls` shows up to {LONGEST_LINE}",
-    )
-    _promise(plugin.unit in ("word", "char"), f"{name}: unit is {plugin.unit!r}; it is word or char")
+    check_words(name, plugin.card())
+    promise(plugin.unit in ("word", "char"), f"{name}: unit is {plugin.unit!r}; it is word or char")
     for code in plugin.languages:
-        _promise(
+        promise(
             re.fullmatch("[a-z]{2,3}", code) is not None,
             f"{name}: {code!r} is no language code as Whisper has them, e.g. hi or yue",
         )
@@ -64,19 +57,15 @@ def check_options(name: str, /, **options: Any) -> None:
     """Check that options are typed and described, and that the signature tells them and makes the same again."""
     normalizer: Normalizer = REGISTRY.get("normalizer", name, **options)
     config, kind = normalizer.config, type(normalizer.config)
-    _promise(isinstance(config, Config), f"{name}: Config is {kind.__name__}, which is no benchmark.api.Config")
-    for field, about in kind.model_fields.items():
-        _promise(
-            bool(about.description), f"{name}: option {field!r} has no description; `describe` has nothing to show"
-        )
+    check_described(name, config)
     again = kind.model_validate_json(config.model_dump_json())
-    _promise(again == config, f"{name}: options change on their way through JSON")
+    promise(again == config, f"{name}: options change on their way through JSON")
     signature = normalizer.signature()
-    _promise(
+    promise(
         re.fullmatch(rf"{re.escape(name)}:[\w.+-]+(\[\w+=[^\[\]]+\])?", signature) is not None,
         f"{name}: the signature {signature!r} is not NAME:VERSION or NAME:VERSION[option=value,...]",
     )
-    _promise(
+    promise(
         chosen(signature).config == config, f"{name}: the signature {signature!r} does not make the normaliser it names"
     )
     unknown = "_no_such_option"
@@ -94,7 +83,7 @@ def check_texts(name: str, /, **options: Any) -> None:
     texts = pool()
     found = [_said(name, one, text) for text in texts]
     for text, said in zip(reversed(texts), reversed(found), strict=True):
-        _promise(
+        promise(
             _said(name, other, text) == said,
             f"{name}: two instances, or the same one in another order, say different things of {text!a}",
         )
@@ -106,7 +95,7 @@ def check_fixed_point(normalizer: Normalizer, said: str, text: str) -> None:
     """Check that what the normaliser said of a text stays as it is; references are other people's, and let off."""
     if not normalizer.reference:
         twice = normalizer(said)
-        _promise(
+        promise(
             twice == said,
             f"{normalizer.signature()}: no fixed point: {text!a} becomes {said!a}, and that becomes {twice!a}",
         )
@@ -123,10 +112,10 @@ def check_rules(name: str, /, **options: Any) -> None:
     if not isinstance(normalizer, RuleBased):
         return
     names = [rule.name for rule in normalizer.program]
-    _promise(len(names) == len(set(names)), f"{name}: two rules have one name: {', '.join(names)}")
+    promise(len(names) == len(set(names)), f"{name}: two rules have one name: {', '.join(names)}")
     nasty = pool()[::7]
     for rule in normalizer.chosen():
-        _promise(bool(rule.what.strip()), f"{name}: rule {rule.name} does not say what it does and why")
+        promise(bool(rule.what.strip()), f"{name}: rule {rule.name} does not say what it does and why")
         try:
             on = REGISTRY.get("normalizer", name, **{**options, rule.name: True})
         except SpecError:
@@ -159,7 +148,7 @@ def check_speed(name: str, /, sizes: tuple[int, int] = SIZES, **options: Any) ->
             linear = slow < _FLOOR or slow / quick <= bound
             if linear or slow > _SURE:
                 break
-        _promise(
+        promise(
             linear,
             f"{name}: {large} characters of {kind} take {slow:.2f} s and {small} take {quick:.4f} s: more than "
             f"{SLOWER:g} times what they would if time grew as the text does",
@@ -171,7 +160,7 @@ def _said(name: str, normalizer: Normalizer, text: str) -> str:
         said = normalizer(text)
     except Exception as error:
         raise AssertionError(f"{name}: raises {type(error).__name__}: {error} at {text!a}") from error
-    _promise(isinstance(said, str), f"{name}: returns {type(said).__name__} for {text!a}, not a string")
+    promise(isinstance(said, str), f"{name}: returns {type(said).__name__} for {text!a}, not a string")
     return said
 
 
@@ -179,23 +168,23 @@ def _check_letters(name: str, normalizer: Normalizer) -> None:
     """Check that words of every script keep letters or digits, and that different words do not all become one."""
     said = {script: normalizer(text) for script, text in PLAIN.items()}
     for script, left in said.items():
-        _promise(
+        promise(
             any(char.isalnum() for char in left),
             f"{name}: nothing is left of {PLAIN[script]!r} ({script}) but {left!r}",
         )
-    _promise(len(set(said.values())) == len(said), f"{name}: words of different scripts become the same")
+    promise(len(set(said.values())) == len(said), f"{name}: words of different scripts become the same")
 
 
 def _check_example(name: str, rule: TextRule, on: Normalizer, off: Normalizer) -> None:
     one, two = rule.example
     said = on(one), on(two)
-    _promise(
+    promise(
         said[0] == said[1],
         f"{name}: rule {rule.name} makes {one!r} and {two!r} equal, it says, but they are {said[0]!r} and {said[1]!r}",
     )
     # Where the rule is no judgement, another may do the same to it: a group sign becomes a space, which groups as well.
     shows = off(one) != off(two) if rule.judged else rule.apply(one) != one or rule.apply(two) != two
-    _promise(shows, f"{name}: rule {rule.name} does nothing to its examples {one!r} and {two!r}, so they show nothing")
+    promise(shows, f"{name}: rule {rule.name} does nothing to its examples {one!r} and {two!r}, so they show nothing")
 
 
 def _long(unit: str, size: int) -> str:
@@ -206,9 +195,3 @@ def _seconds(normalizer: Normalizer, text: str) -> float:
     start = time.process_time()
     normalizer(text)
     return time.process_time() - start
-
-
-def _promise(kept: bool, otherwise: str) -> None:
-    """Raise where a promise is broken; unlike the statement, ``python -O`` does not take this away."""
-    if not kept:
-        raise AssertionError(otherwise)
