@@ -7,7 +7,7 @@ evaluation"). Systems that are compared share the weights: the comparison is pai
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,9 +75,43 @@ def paired(
         ValueError: shapes differ, or an argument is out of its range.
     """
     rates = rates_of_resamples(np.stack([errors_a, errors_b]), lengths, resamples, seed)
-    differences = rates[0] - rates[1]
+    return _compared(rates[0] - rates[1], _rate(errors_a, lengths) - _rate(errors_b, lengths), level)
+
+
+def paired_over_seeds(
+    errors_a: np.ndarray,
+    errors_b: np.ndarray,
+    lengths: np.ndarray,
+    resamples: int = 10_000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Paired:
+    """Return the difference in mean error rate of A and B over seeds, with both seeds and utterances resampled.
+
+    ``errors_a`` and ``errors_b`` have shape ``(S, N)``: row ``s`` is the system trained with the s-th seed, and both
+    systems have the same seeds and utterances in the same order. Seeds and utterances are crossed factors: a resample
+    draws S of the S seeds and N of the N utterances, both with replacement, and takes them for A and B alike; its rate
+    is the sum of errors over ``S * sum of lengths``. The p-value is that of :func:`paired`, which this is where S is 1.
+
+    The interval speaks of other utterances and of other seeds. A bootstrap of few seeds is too narrow (it sees
+    ``(S - 1) / S`` of the variance between seeds; with S = 1 none of it): state S beside it.
+
+    Raises:
+        ValueError: shapes differ, there is no seed, or an argument is out of its range.
+    """
+    if errors_a.ndim != 2 or errors_a.shape != errors_b.shape or not len(errors_a):
+        raise ValueError(f"errors of shapes {errors_a.shape} and {errors_b.shape}: both must be (seeds, utterances)")
+    seeds = len(errors_a)
+    rates = rates_of_resamples(np.concatenate([errors_a, errors_b]), lengths, resamples, seed)
+    # a stream of its own: the draw of utterances is that of `paired`, whatever the number of seeds
+    drawn = np.concatenate(list(_weights(seeds, resamples, (seed, seeds)))).T
+    mean_a, mean_b = ((drawn * half).sum(axis=0) / seeds for half in (rates[:seeds], rates[seeds:]))
+    observed = (_rate(errors_a, lengths) - _rate(errors_b, lengths)) / seeds
+    return _compared(mean_a - mean_b, observed, level)
+
+
+def _compared(differences: np.ndarray, observed: float, level: float) -> Paired:
     differences = differences[~np.isnan(differences)]
-    observed = _rate(errors_a, lengths) - _rate(errors_b, lengths)
     lo, hi = _percentiles(differences, level)
     # equal systems differ by exactly 0 everywhere; rounding must not turn that into significance
     extreme = np.abs(differences - observed) >= abs(observed) - 1e-12
@@ -109,7 +143,7 @@ def rates_of_resamples(errors: np.ndarray, lengths: np.ndarray, resamples: int, 
     return rates.T
 
 
-def indices(utterances: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+def indices(utterances: int, resamples: int, seed: int | Sequence[int]) -> Iterator[np.ndarray]:
     """Yield the drawn utterances in chunks of shape ``(chunk, utterances)``; all chunks have ``resamples`` rows."""
     rng = np.random.default_rng(seed)
     chunk = max(1, _CHUNK // utterances)
@@ -117,7 +151,7 @@ def indices(utterances: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
         yield rng.integers(0, utterances, (min(chunk, resamples - start), utterances), dtype=np.int64)
 
 
-def _weights(utterances: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+def _weights(utterances: int, resamples: int, seed: int | Sequence[int]) -> Iterator[np.ndarray]:
     """Yield how often each utterance was drawn, float64 ``(chunk, utterances)``.
 
     Counting drawn indices gives the same multinomial vectors as ``rng.multinomial``, several times faster.
