@@ -1,0 +1,1 @@
+"""Specs of studies and ablations that come with the package."""
