@@ -114,7 +114,8 @@ def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
         return f"unknown key {place!r}{_nearest_key(str(first['loc'][-1]), _fields(kind, first['loc'][:-1]))}"
     if first["type"] == "missing":
         return f"the key {place!r} is missing"
-    return f"{place} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+    said = str(first["msg"]).removeprefix("Value error, ")
+    return f"{place} = {first['input']!r}: {said}" if first["loc"] else said  # else it is about the spec as a whole
 
 
 def _place(loc: Sequence[int | str]) -> str:

@@ -1,4 +1,4 @@
-"""The spec of a study: what is tuned, on what, how often, and how the best is tested in the end. No torch, no Optuna."""
+"""The spec of a study: what is tuned, on what speech, how often, and how the best is tested in the end. No torch."""
 
 from __future__ import annotations
 

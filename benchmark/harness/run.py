@@ -6,17 +6,15 @@ import json
 import os
 import secrets
 import shutil
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from filelock import Timeout
 
 from benchmark.errors import PrunebenchError
+from benchmark.harness.processes import THREADS, listen, order, reap, spawn
 from benchmark.harness.progress import Bars
 from benchmark.harness.tree import Tree, grow, grown
 from benchmark.harness.worker import Worker, claim
@@ -27,8 +25,6 @@ from benchmark.store.folders import MARKER, check_run, keep_spec, kept_specs, op
 from benchmark.store.records import Record, finished, latest, read_record
 
 EVENTS = {"unit", "done", "failed"}
-THREADS = 1
-"""Threads of each worker: two workers of one thread finish a small model's steps faster than one worker of two."""
 
 
 @dataclass
@@ -86,7 +82,7 @@ def _work(tree: Tree, folder: Path, job: Path, workers: int | None, quiet: bool)
     count = _workers(tree, workers)
     with Bars(tree, folder, quiet) as bars:
         # Workers import their libraries while this process makes the data; then they are told to begin.
-        processes = [_spawn(folder, job) for _ in range(count)]
+        processes = [spawn(["worker", str(folder.resolve()), str(job.resolve()), str(THREADS)]) for _ in range(count)]
         try:
             _prepare(tree, bars)
             _begin(tree, folder)
@@ -94,20 +90,14 @@ def _work(tree: Tree, folder: Path, job: Path, workers: int | None, quiet: bool)
             if count == 0:
                 _work_here(tree, folder, job, bars)
                 return
-            order = {"spec": tree.spec.model_dump(mode="json"), "path": sys.path, "modules": _modules(tree)}
-            readers = [_listen(process, bars.event) for process in processes]
+            readers = [listen(process, bars.event, EVENTS) for process in processes]
             for process in processes:
-                assert process.stdin is not None
-                process.stdin.write(json.dumps(order) + "\n")
-                process.stdin.close()
+                order(process, {"spec": tree.spec.model_dump(mode="json")}, _modules(tree))
             for reader in readers:
                 reader.join()
             codes = [process.wait() for process in processes]
         finally:
-            for process in processes:
-                if process.poll() is None:
-                    process.kill()
-                    process.wait()
+            reap(processes)
             shutil.rmtree(job, ignore_errors=True)
     settled = {record.cell for record in latest(folder)}
     if any(codes) and any(path.cell.id not in settled for path in tree.cells):  # else another worker has done its part
@@ -164,46 +154,6 @@ def _prepare(tree: Tree, bars: Bars) -> None:
     finally:
         torch.set_num_threads(threads)  # results depend on it, and this process may be the one that works
     bars.say("cells")
-
-
-def _spawn(folder: Path, job: Path) -> subprocess.Popen[str]:
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": str(THREADS),
-        "MKL_NUM_THREADS": str(THREADS),
-        "TOKENIZERS_PARALLELISM": "false",
-        "TRANSFORMERS_VERBOSITY": "error",
-    }
-    # -P: a folder named benchmark where the user stands must not be taken for the package.
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "benchmark",
-        "worker",
-        str(folder.resolve()),
-        str(job.resolve()),
-        str(THREADS),
-    ]
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, bufsize=1
-    )
-
-
-def _listen(process: subprocess.Popen[str], event: Callable[[dict[str, Any]], None]) -> threading.Thread:
-    def read(stream: IO[str]) -> None:
-        for line in stream:
-            try:
-                found = json.loads(line)
-            except ValueError:
-                continue  # what some library said before the worker took its stream for itself
-            if isinstance(found, dict) and EVENTS & found.keys():
-                event(found)
-
-    assert process.stdout is not None
-    thread = threading.Thread(target=read, args=(process.stdout,), daemon=True)
-    thread.start()
-    return thread
 
 
 def _tidy(tree: Tree, folder: Path) -> None:

@@ -6,25 +6,19 @@ workers, of one run or of two, never compute a node twice, and a killed one cost
 
 from __future__ import annotations
 
-import importlib
-import json
-import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from benchmark.errors import PrunebenchError
+from benchmark.harness.processes import Emit, receive
 from benchmark.harness.tree import CellPath, Node, Tree, grow
 from benchmark.specs import Leaderboard
 from benchmark.store.records import finished
 
 TRIES = 2
 """How often a node of the cache that cannot be read is made again."""
-
-Emit = Callable[[dict[str, Any]], None]
 
 
 def claim(run: Path, name: str) -> FileLock:
@@ -161,23 +155,9 @@ def main(arguments: list[str]) -> int:
     The order holds the spec, and the modules of plug-ins that were registered by hand, with the path to find them on.
     Events go to what was standard output; whatever a plug-in prints goes to standard error.
     """
-    events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    import torch
-    import transformers  # noqa: F401  (imported while the driver prepares the data)
-
     run, job, threads = Path(arguments[0]), Path(arguments[1]), int(arguments[2])
-    torch.set_num_threads(threads)
-
-    def emit(event: dict[str, Any]) -> None:
-        print(json.dumps(event), flush=True, file=events)
-
-    line = sys.stdin.readline()
-    if not line:
+    told, emit = receive(threads)
+    if told is None:
         return 1  # the driver died while it prepared
-    order = json.loads(line)
-    sys.path += [place for place in order["path"] if place not in sys.path]
-    for module in order["modules"]:
-        importlib.import_module(module)
-    Worker(grow(Leaderboard.parse(order["spec"], "the job's spec")), run, job, emit).work()
+    Worker(grow(Leaderboard.parse(told["spec"], "the job's spec")), run, job, emit).work()
     return 0

@@ -239,6 +239,12 @@ def finished(run: Path | str, cell: str) -> Record | None:
     return results[-1] if results else None
 
 
+def latest_of_cell(run: Path | str, cell: str) -> Record | None:
+    """Return the newest result of a cell, or else its newest attempt without one; None where nothing was tried."""
+    found = _scan(Path(run) / "runs" / cell, "*/" + RECORD, None)
+    return max(found, key=lambda record: (record.ok, record.attempt), default=None)
+
+
 def _scan(folder: Path, pattern: str, problems: list[str] | None) -> list[Record]:
     found: list[Record] = []
     for path in sorted(folder.glob(pattern)):

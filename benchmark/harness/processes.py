@@ -1,0 +1,92 @@
+"""Worker processes: the same package under another verb, an order as a line of JSON in, events as lines of JSON out."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import IO, Any
+
+THREADS = 1
+"""Threads of each worker: two workers of one thread finish a small model's steps faster than one worker of two."""
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+def spawn(arguments: Sequence[str]) -> subprocess.Popen[str]:
+    """Start ``prunebench`` with ``arguments``; it imports its libraries and then waits for its order."""
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(THREADS),
+        "MKL_NUM_THREADS": str(THREADS),
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }
+    # -P: a folder named benchmark where the user stands must not be taken for the package.
+    command = [sys.executable, "-P", "-m", "benchmark", *arguments]
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, bufsize=1
+    )
+
+
+def order(process: subprocess.Popen[str], data: Mapping[str, Any], modules: Iterable[str]) -> None:
+    """Tell a worker to begin; ``modules`` are those of plug-ins that were registered by hand in this process."""
+    assert process.stdin is not None
+    process.stdin.write(json.dumps({**data, "path": sys.path, "modules": list(modules)}) + "\n")
+    process.stdin.close()
+
+
+def listen(process: subprocess.Popen[str], event: Emit, kinds: Collection[str]) -> threading.Thread:
+    """Return a thread that hands on what a worker reports: objects with one of the keys ``kinds``."""
+
+    def read(stream: IO[str]) -> None:
+        for line in stream:
+            try:
+                found = json.loads(line)
+            except ValueError:
+                continue  # what some library said before the worker took its stream for itself
+            if isinstance(found, dict) and set(kinds) & found.keys():
+                event(found)
+
+    assert process.stdout is not None
+    thread = threading.Thread(target=read, args=(process.stdout,), daemon=True)
+    thread.start()
+    return thread
+
+
+def reap(processes: Iterable[subprocess.Popen[str]]) -> None:
+    """End the workers that are still there."""
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def receive(threads: int = THREADS) -> tuple[dict[str, Any] | None, Emit]:
+    """In a worker: return its order, with the plug-ins it names imported, and how to report.
+
+    None where whoever started it died before. Events go to what was standard output; whatever a plug-in prints goes
+    to standard error.
+    """
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    import torch
+    import transformers  # noqa: F401  (imported while the driver prepares the data)
+
+    torch.set_num_threads(threads)
+
+    def emit(event: dict[str, Any]) -> None:
+        print(json.dumps(event), flush=True, file=events)
+
+    line = sys.stdin.readline()
+    if not line:
+        return None, emit
+    found: dict[str, Any] = json.loads(line)
+    sys.path += [place for place in found["path"] if place not in sys.path]
+    for module in found["modules"]:
+        importlib.import_module(module)
+    return found, emit
