@@ -86,6 +86,19 @@ def report(
 
     left_out: list[str] = []
     table = frame(runs, normalizer=normalizer, cells=cells, faults=left_out)
+    return report_table(table, out, show=show, left_out=left_out)
+
+
+def report_table(table: pd.DataFrame, out: Path, show: bool = True, left_out: Sequence[str] = ()) -> list[Path]:
+    """Write all reports of a scored frame into ``out``, print the table, and return the paths written.
+
+    ``left_out`` names the normalisers that broke while the frame was scored.
+
+    Raises:
+        StoreError: ``out`` cannot be written.
+        ScoresLeftOutError: all was written and shown without the scores of ``left_out``.
+        PrunebenchError: a report broke; the others were written.
+    """
     written: list[Path] = []
     faults = REGISTRY.clashes("report")
     for name, plugin in REGISTRY.plugins("report"):
@@ -102,7 +115,7 @@ def report(
     if faults:
         raise PrunebenchError(f"{'; '.join([*left_out, *faults])}. The other reports are in {out}")
     if left_out:
-        raise ScoresLeftOutError(left_out, written)
+        raise ScoresLeftOutError(list(left_out), written)
     return written
 
 
