@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
 from benchmark.errors import SpecError
+from benchmark.search import Parameter, Search, parameters
 from benchmark.steps import (
     Budget,
     BudgetKind,
@@ -92,13 +93,18 @@ class Plugin(ABC):
 class MethodConfig(Config):
     """Options every method has."""
 
-    split: float = Field(
-        default=0.5, gt=0, lt=1, description="share of the training steps that is spent before the first Prune"
+    split: Annotated[float, Search(0.2, 0.8)] = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="share of the training steps that is spent before the first Prune; 1: none after",
     )
-    loss: Loss = Field(
+    loss: Annotated[Loss, Search(usual=False)] = Field(
         default="ce", description="of all training: cross-entropy, or with the model as it came as a teacher besides"
     )
-    refill: bool = Field(default=False, description="train the zeros inside what is kept again, after pruning")
+    refill: Annotated[bool, Search(usual=False)] = Field(
+        default=False, description="train the zeros inside what is kept again, after pruning"
+    )
 
 
 class Method(Plugin):
@@ -126,6 +132,8 @@ class Method(Plugin):
         pruned = filled = False
         for step in self.program(budget, total_steps):
             if isinstance(step, Fit):
+                if step.steps == 0:
+                    continue  # where all training comes before the Prune, none is left for after it
                 if refill and pruned:
                     yield Refill(compact=budget.kind != "prunable_stored")
                     filled = True
@@ -141,6 +149,16 @@ class Method(Plugin):
         """The methods that this one is made of, whose versions are part of its cells' identity; none by default."""
         return ()
 
+    def defaults(self, budget: Budget) -> dict[str, Any]:
+        """Return the values that options left out take under a budget, where that is not their own default."""
+        return {}
+
+    def searchable(self, budget: Budget) -> list[Parameter]:
+        """Return the options that a study can turn under a budget, those of its parts too."""
+        said = self.config.model_dump()
+        values = {**said, **{name: value for name, value in self.defaults(budget).items() if said.get(name) is None}}
+        return parameters(type(self.config), **values)
+
     @property
     def full_version(self) -> str:
         """The version, and those of the methods it is made of: what a cell's id holds."""
@@ -149,7 +167,9 @@ class Method(Plugin):
 
     @staticmethod
     def before(split: float, total_steps: int) -> int:
-        """Optimiser steps before the first Prune: at least one, and at least one is left for after it."""
+        """Optimiser steps before the first Prune: at least one, and, but for ``split`` 1, one is left for after it."""
+        if split == 1:
+            return total_steps
         if total_steps < 2:
             raise SpecError(f"training.steps = {total_steps}: a method that prunes needs at least 2 (before, after)")
         return min(max(round(split * total_steps), 1), total_steps - 1)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from benchmark.api import Budget, BudgetKind, Frozen
 from benchmark.measure.decoding import Decoding
+from benchmark.search import Search
 
 IDENTITY_VERSION = 3
 """Part of every hash: raised when the meaning of a spec changes, so that old records are never taken for new ones."""
@@ -31,7 +32,9 @@ class Training(Frozen):
 
     steps: int = Field(default=120, ge=1, description="optimiser steps on the path of every cell (T)")
     batch: int = Field(default=16, ge=1, description="utterances a step")
-    learning_rate: float = Field(default=2e-4, gt=0, lt=1, description="peak rate of each Fit")
+    learning_rate: Annotated[float, Search(2e-5, 2e-3, log=True)] = Field(
+        default=2e-4, gt=0, lt=1, description="peak rate of each Fit"
+    )
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of each Fit that warms up")
     decay: Literal["linear", "cosine"] = "linear"
     weight_decay: float = Field(default=0.0, ge=0)

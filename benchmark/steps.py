@@ -122,9 +122,12 @@ Loss = Literal["ce", "ce+kd"]
 
 
 class Fit(Frozen):
-    """Train for ``steps`` optimiser steps; warm-up and decay of the learning rate restart with each Fit."""
+    """Train for ``steps`` optimiser steps; warm-up and decay of the learning rate restart with each Fit.
 
-    steps: int = Field(gt=0)
+    A Fit of no steps is left out of what the harness carries out.
+    """
+
+    steps: int = Field(ge=0)
     penalty: SerializeAsAny[Penalty] | None = None
     loss: Loss = "ce"
     """Cross-entropy of the transcripts, or with the model as it came as a teacher besides (``harness.training``)."""

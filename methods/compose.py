@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from pydantic import Field
 from benchmark.api import Budget, Config, Finisher, Frozen, Method, MethodConfig, Quantise, Step
 from benchmark.errors import SpecError
 from benchmark.registry import REGISTRY
+from benchmark.search import Parameter
 
 
 class Part(Frozen):
@@ -71,6 +73,16 @@ class Compose(Method):
     def made_of(self) -> Sequence[Method]:
         """The parts."""
         return (self.first, *self.finishers)
+
+    def searchable(self, budget: Budget) -> list[Parameter]:
+        """Return what can be turned in the parts, named ``part.option``; how to train is the first part's affair."""
+        found = []
+        for place, method in enumerate(self.made_of()):
+            for one in method.searchable(budget):
+                if place == 0 or one.name not in MethodConfig.model_fields:
+                    path = ("method", "parts", place, "options", *one.path[1:])
+                    found.append(replace(one, name=f"{method.name}.{one.name}", path=path))
+        return found
 
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
         """The first part's program, then what the others do after training.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -12,20 +12,25 @@ from benchmark.api import Budget, Fit, Method, MethodConfig, Prune, Rewind, Step
 from benchmark.errors import SpecError
 from benchmark.pruning.weights import MagnitudeWeights, WeightScope
 from benchmark.registry import REGISTRY
+from benchmark.search import Search
 
 
 class ImpConfig(MethodConfig):
     """The chain: how much a round keeps, how long it trains, and where it goes back to."""
 
-    rate: float = Field(default=0.85, gt=0, lt=1, description="share of the remaining weights that a round keeps")
-    round_share: float = Field(default=0.06, gt=0, lt=1, description="share of all steps that a round trains")
-    scope: WeightScope = Field(
+    rate: Annotated[float, Search(0.6, 0.95)] = Field(
+        default=0.85, gt=0, lt=1, description="share of the remaining weights that a round keeps"
+    )
+    round_share: Annotated[float, Search(0.02, 0.12)] = Field(
+        default=0.06, gt=0, lt=1, description="share of all steps that a round trains"
+    )
+    scope: Annotated[WeightScope, Search(usual=False)] = Field(
         default="global", description="rank over the model, in each matrix, or with Erdos-Renyi shares"
     )
-    after_prune: Literal["continue", "rewind"] = Field(
+    after_prune: Annotated[Literal["continue", "rewind"], Search(usual=False)] = Field(
         default="continue", description="go on from the pruned weights, or from early ones"
     )
-    rewind_at: float = Field(
+    rewind_at: Annotated[float, Search(0.2, 1.0, usual=False)] = Field(
         default=1.0,
         gt=0,
         le=1,

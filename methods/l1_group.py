@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
 from pydantic import Field
 
@@ -10,6 +11,7 @@ from benchmark.api import Budget, Method, MethodConfig, Step
 from benchmark.pruning.groups import KINDS, Kinds, L1Groups
 from benchmark.pruning.weights import Scope
 from benchmark.registry import REGISTRY
+from benchmark.search import Search
 from methods._oneshot import one_shot
 
 
@@ -17,7 +19,9 @@ class L1GroupConfig(MethodConfig):
     """Which parts may go."""
 
     groups: Kinds = Field(default=KINDS, description="kinds of groups that may go")
-    scope: Scope = Field(default="global", description="rank over the whole model, or within each layer")
+    scope: Annotated[Scope, Search(usual=False)] = Field(
+        default="global", description="rank over the whole model, or within each layer"
+    )
     round_to: int = Field(default=1, ge=1, description="every layer keeps a multiple of this many neurons")
 
 

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from benchmark.api import Budget, Calibrate, Finisher, MethodConfig, Prune, Step
 from benchmark.pruning.low_rank import LowRank
 from benchmark.registry import REGISTRY
+from benchmark.search import Search
 
 
 class LowRankConfig(MethodConfig):
     """How much of the outputs is kept, where, measured on how much speech."""
 
-    energy: float = Field(
+    energy: Annotated[float, Search(0.99, 0.9999, usual=False)] = Field(
         default=0.9995, gt=0, le=1, description="share of the outputs' variance kept without a budget"
     )
     stacks: tuple[Literal["encoder", "decoder"], ...] = Field(
         default=("encoder", "decoder"), min_length=1, description="stacks whose layers are factorised"
     )
-    utterances: int = Field(default=128, ge=1, description="training utterances the outputs are measured on")
+    utterances: Annotated[int, Search(32, 512, log=True, usual=False)] = Field(
+        default=128, ge=1, description="training utterances the outputs are measured on"
+    )
 
 
 @REGISTRY.register("method", "low_rank")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
 from pydantic import Field
 
 from benchmark.api import Budget, Method, MethodConfig, Step
 from benchmark.pruning.weights import MagnitudeWeights, WeightScope
 from benchmark.registry import REGISTRY
+from benchmark.search import Search
 from methods._oneshot import one_shot
 
 
 class MagnitudeConfig(MethodConfig):
     """How the ranking is done."""
 
-    scope: WeightScope = Field(
+    scope: Annotated[WeightScope, Search(usual=False)] = Field(
         default="global", description="rank over the model, in each matrix, or with Erdos-Renyi shares"
     )
 

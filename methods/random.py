@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from benchmark.api import Budget, Method, MethodConfig, Rule, Step
 from benchmark.pruning.weights import RandomColumns, RandomWeights
 from benchmark.registry import REGISTRY
+from benchmark.search import Search
 from methods._oneshot import one_shot
 
 
 class RandomConfig(MethodConfig):
     """What is drawn."""
 
-    granularity: Literal["weight", "column"] = Field(default="weight", description="single weights or input columns")
+    granularity: Annotated[Literal["weight", "column"], Search(usual=False)] = Field(
+        default="weight", description="single weights or input columns"
+    )
 
 
 @REGISTRY.register("method", "random")

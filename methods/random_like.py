@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
@@ -11,6 +12,7 @@ from benchmark.api import Budget, Config, Method, Prune, Step
 from benchmark.errors import SpecError
 from benchmark.pruning.redraw import Redraw
 from benchmark.registry import REGISTRY
+from benchmark.search import Parameter
 
 
 class RandomLikeConfig(Config):
@@ -40,6 +42,11 @@ class RandomLike(Method):
         if config.method in (self.name, "dense", "shipped"):
             raise SpecError(f"random_like: {config.method!r} prunes nothing of its own; name the method to be redrawn")
         return (REGISTRY.get("method", config.method, **config.options),)
+
+    def searchable(self, budget: Budget) -> list[Parameter]:
+        """Return what can be turned in the other method."""
+        (other,) = self.made_of()
+        return [replace(one, path=("method", "options", *one.path[1:])) for one in other.searchable(budget)]
 
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
         """The other's steps, each Prune redrawn."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from benchmark.api import Budget, Method, MethodConfig, Step
-from benchmark.pruning.adaptive import Peers, WeightAdaptive
+from benchmark.pruning.adaptive import Peers, Scale, WeightAdaptive
 from benchmark.pruning.penalties import GroupKind, Norm, Solver, SparseGroupLasso
 from benchmark.registry import REGISTRY
+from benchmark.search import Search
 from methods._oneshot import one_shot
 
 
@@ -21,34 +22,56 @@ class SglAdaptiveConfig(MethodConfig):
     What is left out takes the value that a comparison found best for the kind of budget (``BY_BUDGET``).
     """
 
-    strength: float | None = Field(
+    strength: Annotated[float | None, Search(1e-8, 1e-3, log=True)] = Field(
         default=None, ge=0, description="of the sums of |w|; group norms get three times as much; or set each by itself"
     )
-    l1_enc: float | None = Field(default=None, ge=0, description="strength of the sum of |w|, encoder (lambda 1)")
-    l1_dec: float | None = Field(default=None, ge=0, description="the same, decoder (lambda 2)")
-    group_enc: float | None = Field(default=None, ge=0, description="that of the group norms, encoder (lambda 3)")
-    group_dec: float | None = Field(default=None, ge=0, description="the same, decoder (lambda 4)")
-    groups: GroupKind | None = Field(
+    l1_enc: Annotated[float | None, Search(1e-8, 1e-3, log=True, usual=False)] = Field(
+        default=None, ge=0, description="strength of the sum of |w|, encoder (lambda 1)"
+    )
+    l1_dec: Annotated[float | None, Search(1e-8, 1e-3, log=True, usual=False)] = Field(
+        default=None, ge=0, description="the same, decoder (lambda 2)"
+    )
+    group_enc: Annotated[float | None, Search(1e-8, 3e-3, log=True, usual=False)] = Field(
+        default=None, ge=0, description="that of the group norms, encoder (lambda 3)"
+    )
+    group_dec: Annotated[float | None, Search(1e-8, 3e-3, log=True, usual=False)] = Field(
+        default=None, ge=0, description="the same, decoder (lambda 4)"
+    )
+    groups: Annotated[GroupKind | None, Search(usual=False)] = Field(
         default=None, description="of penalty and rule: the paper's input columns, or parts that are removed whole"
     )
-    norm: Norm = Field(default="l2", description="of a group; squared, the penalty is ridge and knows no groups")
-    solver: Solver | None = Field(
+    norm: Annotated[Norm, Search(usual=False)] = Field(
+        default="l2", description="of a group; squared, the penalty is ridge and knows no groups"
+    )
+    solver: Annotated[Solver | None, Search(usual=False)] = Field(
         default=None, description="the penalty in the loss, or a proximal step after the optimiser's"
     )
-    size_weighted: bool = Field(default=True, description="weigh a group's norm by the square root of its size")
-    alpha: float | None = Field(default=None, ge=0, description="weight threshold in spreads of its matrix")
-    scale: Literal["std", "mad"] = Field(default="std", description="the spread: deviation, or the robust one")
-    tau: float | None = Field(
+    size_weighted: Annotated[bool, Search(usual=False)] = Field(
+        default=True, description="weigh a group's norm by the square root of its size"
+    )
+    alpha: Annotated[float | None, Search(0.05, 1.0)] = Field(
+        default=None, ge=0, description="weight threshold in spreads of its matrix"
+    )
+    scale: Annotated[Scale, Search(usual=False)] = Field(
+        default="std", description="the spread: deviation, the robust one, or one for all matrices"
+    )
+    tau: Annotated[float | None, Search(0.0, 1.0)] = Field(
         default=None, ge=0, description="floor of that threshold, in deviations of all matrices of its kind"
     )
-    centre: Literal["zero", "mean"] = Field(default="zero", description="distance from zero, or from the mean")
-    rho: float | None = Field(default=None, ge=0, description="group threshold as a share of the mean surviving share")
-    beta: float | None = Field(default=None, ge=0, description="group threshold as a share of the mean L2 norm")
-    peers: Peers | None = Field(
+    centre: Annotated[Literal["zero", "mean"], Search(usual=False)] = Field(
+        default="zero", description="distance from zero, or from the mean"
+    )
+    rho: Annotated[float | None, Search(0.05, 1.2)] = Field(
+        default=None, ge=0, description="group threshold as a share of the mean surviving share"
+    )
+    beta: Annotated[float | None, Search(0.05, 1.2)] = Field(
+        default=None, ge=0, description="group threshold as a share of the mean L2 norm"
+    )
+    peers: Annotated[Peers | None, Search(usual=False)] = Field(
         default=None, description="whose mean that is: of the same matrix, or of all layers of its kind"
     )
-    weight_pass: bool = Field(default=True, description="zero single weights first")
-    group_pass: bool = Field(default=True, description="then zero whole groups")
+    weight_pass: Annotated[bool, Search(usual=False)] = Field(default=True, description="zero single weights first")
+    group_pass: Annotated[bool, Search(usual=False)] = Field(default=True, description="then zero whole groups")
 
     @model_validator(mode="after")
     def _ridge_has_no_groups(self) -> SglAdaptiveConfig:
@@ -114,6 +137,12 @@ class SglAdaptive(Method):
             said = [f"{n} {v:g}" if isinstance(v, float) else f"{n} {v}" for n, v in chosen._asdict().items()]
             lines.append(f"  {kind}: {', '.join(said)}")
         return "\n".join(lines)
+
+    def defaults(self, budget: Budget) -> dict[str, Any]:
+        """Return what stands for an option that is left out under a budget."""
+        chosen = BY_BUDGET[budget.kind]._asdict()
+        strength = chosen["strength"] if self.config.strength is None else self.config.strength
+        return {**chosen, "l1_enc": strength, "l1_dec": strength, "group_enc": 3 * strength, "group_dec": 3 * strength}
 
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
         """Fit with the penalty, prune once, fit without it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -12,17 +12,22 @@ from benchmark.pruning.activations import TaylorGroups
 from benchmark.pruning.groups import KINDS, Kinds
 from benchmark.pruning.weights import Scope
 from benchmark.registry import REGISTRY
+from benchmark.search import Search
 
 
 class TaylorConfig(MethodConfig):
     """Which parts may go, how their worth is estimated, on how much speech."""
 
     groups: Kinds = Field(default=KINDS, description="kinds of groups that may go")
-    scope: Scope = Field(default="global", description="rank over the whole model, or within each layer")
-    estimate: Literal["element", "group"] = Field(
+    scope: Annotated[Scope, Search(usual=False)] = Field(
+        default="global", description="rank over the whole model, or within each layer"
+    )
+    estimate: Annotated[Literal["element", "group"], Search(usual=False)] = Field(
         default="element", description="sum of |g * w| over a group, or |sum of g * w|"
     )
-    utterances: int = Field(default=128, ge=1, description="training utterances the gradient is taken over")
+    utterances: Annotated[int, Search(32, 512, log=True, usual=False)] = Field(
+        default=128, ge=1, description="training utterances the gradient is taken over"
+    )
 
 
 @REGISTRY.register("method", "taylor")

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
 from pydantic import Field
 
 from benchmark.api import Budget, Calibrate, Finisher, MethodConfig, Prune, Step
 from benchmark.pruning.coarse import KeepTokens
 from benchmark.registry import REGISTRY
+from benchmark.search import Search
 
 
 class VocabTrimConfig(MethodConfig):
     """Which tokens stay besides those that are needed anyway."""
 
-    min_count: int = Field(default=1, ge=1, description="keep tokens that stand at least so often in the transcripts")
-    letters: bool = Field(default=True, description="keep all single letters of the scripts of the transcripts")
-    timestamps: bool = Field(default=True, description="keep time stamps; long recordings cannot do without")
+    min_count: Annotated[int, Search(1, 20, usual=False)] = Field(
+        default=1, ge=1, description="keep tokens that stand at least so often in the transcripts"
+    )
+    letters: Annotated[bool, Search(usual=False)] = Field(
+        default=True, description="keep all single letters of the scripts of the transcripts"
+    )
+    timestamps: Annotated[bool, Search(usual=False)] = Field(
+        default=True, description="keep time stamps; long recordings cannot do without"
+    )
 
 
 @REGISTRY.register("method", "vocab_trim")

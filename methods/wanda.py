@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from benchmark.api import Budget, Calibrate, Fit, Method, MethodConfig, Prune, Step
 from benchmark.pruning.activations import WandaWeights
 from benchmark.registry import REGISTRY
+from benchmark.search import Search
 
 
 class WandaConfig(MethodConfig):
     """What is compared with what, on how much speech."""
 
-    compare: Literal["output", "layer", "global"] = Field(
+    compare: Annotated[Literal["output", "layer", "global"], Search(usual=False)] = Field(
         default="output", description="rank within the weights of one output, within a matrix, or over the model"
     )
-    utterances: int = Field(default=128, ge=1, description="training utterances the inputs' norms are taken over")
+    utterances: Annotated[int, Search(32, 512, log=True, usual=False)] = Field(
+        default=128, ge=1, description="training utterances the inputs' norms are taken over"
+    )
 
 
 @REGISTRY.register("method", "wanda")

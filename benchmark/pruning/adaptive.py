@@ -41,6 +41,8 @@ ENOUGH = 1e-4
 """A bisection stops where no more than this share of its target is left to trim."""
 Peers = Literal["matrix", "kind"]
 """The members of the same matrix (or attention, or FFN), or those of all layers: the latter follows scale."""
+Scale = Literal["std", "mad", "fixed"]
+"""The spread: of each matrix (deviation, or the robust one), or ``fixed``: of all weights, one threshold for all."""
 _SHRINKING = ("structural", "head", "ffn_neuron", "column")
 
 
@@ -49,7 +51,7 @@ class WeightAdaptive(Rule):
 
     alpha: float = Field(default=0.25, ge=0, description="weight threshold in spreads of its matrix")
     tau: float = Field(default=0.0, ge=0, description="its floor, in deviations of all matrices of its kind")
-    scale: Literal["std", "mad"] = Field(default="std", description="the spread: deviation, or the robust one")
+    scale: Scale = Field(default="std", description="the spread: deviation, the robust one, or one for all matrices")
     centre: Literal["zero", "mean"] = Field(default="zero", description="distance from zero, or from the mean")
     rho: float = Field(default=0.5, ge=0, description="group threshold as a share of the mean surviving share")
     beta: float = Field(default=0.5, ge=0, description="group threshold as a share of the mean L2 norm")

@@ -56,6 +56,8 @@ class Scores:
             return torch.where(alive, 0.0, -torch.inf)
         if self.rule.scale == "std":
             spread = living.std(correction=0)
+        elif self.rule.scale == "fixed":
+            spread = self._deviation_of_all
         else:
             spread = (living - living.median()).abs().median() / MAD_OF_A_GAUSSIAN
         spread = spread.clamp_min(torch.finfo(weight.dtype).tiny)
@@ -68,6 +70,18 @@ class Scores:
     @cached_property
     def _deviation_of_kind(self) -> dict[str, torch.Tensor]:
         """Return the standard deviation of all living weights of each kind of matrix, over all layers."""
+        return {kind: _deviation(sums) for kind, sums in self._sums.items()}
+
+    @cached_property
+    def _deviation_of_all(self) -> torch.Tensor:
+        """Return the standard deviation of all living prunable weights of the model."""
+        import torch
+
+        return _deviation(torch.stack(list(self._sums.values())).sum(dim=0))
+
+    @cached_property
+    def _sums(self) -> dict[str, torch.Tensor]:
+        """Return number, sum and sum of squares of the living weights of each kind of matrix, in fp64."""
         import torch
 
         sums: dict[str, torch.Tensor] = {}
@@ -75,10 +89,7 @@ class Scores:
             living = self.view.weight(matrix).cpu()[self.view.mask(matrix).cpu()].double()
             one = torch.stack([torch.tensor(float(living.numel())), living.sum(), living.square().sum()])
             sums[matrix.kind] = sums.get(matrix.kind, torch.zeros(3).double()) + one
-        return {
-            kind: (square / count - (total / count) ** 2).clamp_min(0).sqrt().clamp_min(1e-30).float()
-            for kind, (count, total, square) in sums.items()
-        }
+        return sums
 
     def survivors(self, factor: float) -> list[torch.Tensor]:
         """Return the bits of the weight pass at ``factor`` times its thresholds; an exact zero never survives."""
@@ -195,3 +206,9 @@ class Scores:
                 left = read & before if bool((read & before).any()) else before  # a penalty may have zeroed all of it
                 kept[matrix.group] = left.nonzero().flatten()[: None if left is not before else 1]
         return Plan(kept, columns=columns)
+
+
+def _deviation(sums: torch.Tensor) -> torch.Tensor:
+    """Return the standard deviation that number, sum and sum of squares give, as fp32 above zero."""
+    count, total, square = sums
+    return (square / count - (total / count) ** 2).clamp_min(0).sqrt().clamp_min(1e-30).float()
