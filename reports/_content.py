@@ -131,7 +131,7 @@ def _board(rows: pd.DataFrame, frame: pd.DataFrame) -> Board:
 
 
 def in_order(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows by kept fraction (large first), then by score; failed cells end their group."""
+    """Return rows by kept fraction (large first), then by score; cells without a result end their group."""
     first = rows["method"].ne("dense")  # the yardstick opens the reference rows
     return (
         rows.assign(_first=first, _failed=rows["status"].ne("ok"))
@@ -185,7 +185,9 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
     trained = ", ".join(f"{value}" for value in rows["trained_on"].dropna().unique())
     if trained:
         yield f"Trained and decoded on {trained}."
-    failed = int(rows["status"].ne("ok").sum())
+    failed, stopped = (int(rows["status"].eq(status).sum()) for status in ("failed", "pruned"))
+    if stopped:
+        yield f"{stopped} cell{'s' * (stopped > 1)} of a study stopped while training: no result, and no failure."
     if failed:
         yield f"{failed} cell{'s' * (failed > 1)} FAILED and carr{'y' if failed > 1 else 'ies'} no result."
     yield from (f"Left out, broken: {problem}" for problem in about.get("problems", ()))
@@ -269,8 +271,13 @@ def _percent_of(name: str) -> Callable[[pd.Series], Cell]:
 
 def _score(row: pd.Series, name: str) -> Cell:
     if row["status"] != "ok":
-        return Cell(f"FAILED: {row['error']}", None)
+        return Cell(unfinished(row), None)
     return interval(row, name)
+
+
+def unfinished(row: pd.Series) -> str:
+    """Return what stands in place of a score: what failed, or at which step a study stopped the cell, and why."""
+    return str(row["error"]) if row["status"] == "pruned" else f"FAILED: {row['error']}"
 
 
 def cells(rows: pd.DataFrame, shown: Sequence[Column]) -> list[list[Cell]]:

@@ -39,7 +39,7 @@ class Grid:
     errors: pd.DataFrame
     differences: pd.DataFrame
     texts: pd.DataFrame
-    """What the table shows: error with its interval, FAILED, or a dash where the cell is not there."""
+    """What the table shows: error with its interval, FAILED, stopped, or a dash where the cell is not there."""
     ranks: pd.Series
     notes: list[str]
 
@@ -157,7 +157,7 @@ def _texts(rows: pd.DataFrame, split: str) -> pd.DataFrame:
 def _text(some: pd.DataFrame, name: str) -> str:
     fine = some[some["status"] == "ok"]
     if fine.empty:
-        return "FAILED"
+        return "FAILED" if some["status"].eq("failed").any() else "stopped"
     if len(fine) == 1:
         return content.interval(fine.iloc[0], name).text
     values = 100 * fine[name].dropna()

@@ -50,9 +50,7 @@ def page(frame: pd.DataFrame) -> str:
             "sections": [
                 {
                     "title": section.title,
-                    "rows": list(
-                        zip(section.rows["status"].eq("ok"), content.cells(section.rows, board.columns), strict=True)
-                    ),
+                    "rows": list(zip(section.rows["status"], content.cells(section.rows, board.columns), strict=True)),
                 }
                 for section in board.sections
             ],

@@ -24,8 +24,9 @@ def show(frame: pd.DataFrame, console: Console) -> None:
         console.print(_fitting(board, board.columns, console))
         for _, row in board.rows[board.rows["status"] != "ok"].iterrows():
             where = f"{row['label']} ({row['block']}, kept {content.percent(row['keep'], digits=0).text})"
-            text = f"FAILED {where}: {' '.join(row['error'].split())}"
-            console.print(text, style="red", highlight=False, markup=False)
+            said, failed = " ".join(row["error"].split()), row["status"] == "failed"
+            text = f"FAILED {where}: {said}" if failed else f"{where}: {said}"
+            console.print(text, style="red" if failed else "dim", highlight=False, markup=False)
         for note in board.notes:
             console.print(note, style="dim", highlight=False, markup=False)
 
@@ -56,10 +57,10 @@ def _table(board: content.Board, shown: Sequence[content.Column]) -> Table:
         table.add_row("", f"[bold cyan]{escape(section.block)} block[/]")
         for (_, row), cells in zip(section.rows.iterrows(), content.cells(section.rows, shown), strict=True):
             texts = (escape(_brief(cell.text)) for cell in cells)
-            table.add_row(*texts, style=None if row["status"] == "ok" else "red")
+            table.add_row(*texts, style={"failed": "red", "pruned": "dim"}.get(row["status"]))
     return table
 
 
 def _brief(text: str) -> str:
-    """Return the word FAILED for a failure; its reason, often long, stands below the table."""
-    return "FAILED" if text.startswith("FAILED") else text
+    """Return what came of a cell without its reason, which is often long and stands below the table."""
+    return text.partition(":")[0] if text.startswith(("FAILED: ", "stopped at step ")) else text

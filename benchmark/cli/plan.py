@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from benchmark.store.records import Record
 
 
+STATES = {"ok": "done", "failed": "failed", "pruned": "stopped"}
+"""Status of a record to what is said of its cell; a stopped one, as a failed one, is computed when it is asked for."""
+
+
 @dataclass(frozen=True)
 class Costs:
     """Optimiser steps of a leaderboard, in all and from here."""
@@ -46,7 +50,7 @@ def plan(
 
     chosen = options.read_spec(spec, methods, budgets, seeds, steps, normalizer, languages)
     trees, folder = grown(chosen), options.folder_of(chosen, out)
-    found = _records(folder)
+    found = newest(folder)
     rows = [_row(path, found) for tree in trees for path in tree.cells]
     undone = {row["id"] for row in rows if row["state"] != "done"}
     shared, unshared = sum(tree.steps_shared for tree in trees), sum(tree.steps_unshared for tree in trees)
@@ -54,7 +58,7 @@ def plan(
         shared,
         unshared,
         1 - shared / unshared if unshared else 0.0,
-        sum(_left(tree, undone, folder) for tree in trees),
+        sum(steps_left(tree, undone, folder) for tree in trees),
         _disk(chosen, len(rows), found),
     )
     if as_json:
@@ -63,8 +67,8 @@ def plan(
         _print(chosen, folder, rows, costs)
 
 
-def _records(folder: Path) -> dict[str, Record]:
-    """Return the newest result, or else failure, of each cell; a folder that does not exist yet has none."""
+def newest(folder: Path) -> dict[str, Record]:
+    """Return the newest result, or else other attempt, of each cell; a folder that does not exist yet has none."""
     from benchmark.store.folders import MARKER
     from benchmark.store.records import latest
 
@@ -82,11 +86,11 @@ def _row(path: Any, found: dict[str, Record]) -> dict[str, Any]:
         "keep": cell.budget.keep,
         "seed": cell.seed,
         "steps": path.steps,
-        "state": "missing" if record is None else "done" if record.ok else "failed",
+        "state": "missing" if record is None else STATES[record.data["status"]],
     }
 
 
-def _left(tree: Tree, wanted: set[str], folder: Path) -> int:
+def steps_left(tree: Tree, wanted: set[str], folder: Path) -> int:
     """Return the optimiser steps that the given cells still need, with what lies in ``work`` taken as it is."""
     has: Any = lambda node, optimizer: False  # noqa: E731
     if (folder / "work").is_dir():
@@ -139,8 +143,8 @@ def _print(spec: Leaderboard, folder: Path, rows: list[dict[str, Any]], costs: C
     print(f"{spec.name}: {len(rows)} cells in {folder}")
     headings = ("cell", "language", "method", "budget", "kept", "seed", "steps", "state")
     print_table(headings, map(_texts, rows), right=("kept", "seed", "steps"), whole=headings)
-    counted = [(state, sum(row["state"] == state for row in rows)) for state in ("done", "missing", "failed")]
-    print(", ".join(f"{number} {state}" for state, number in counted))
+    counted = {state: sum(row["state"] == state for row in rows) for state in ("done", "missing", *STATES.values())}
+    print(", ".join(f"{number} {state}" for state, number in counted.items() if number or state != "stopped"))
     print(
         f"training steps: {costs.shared:,} shared, {costs.unshared:,} without sharing "
         f"({100 * costs.saving:.1f} % saved); {costs.left:,} still to do"

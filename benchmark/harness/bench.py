@@ -12,7 +12,7 @@ import torch
 
 from benchmark.api import Corpus, Model, Split
 from benchmark.corpora.features import log_mels
-from benchmark.errors import DataError
+from benchmark.errors import DataError, SpecError
 from benchmark.harness.batches import IGNORED_LABEL, Tokenised
 from benchmark.harness.nano import tokenise
 from benchmark.harness.state import State
@@ -46,15 +46,38 @@ class Evaluation:
 
 
 class Bench:
-    """Loads on first use; features come from the shared cache."""
+    """Loads on first use; features come from the shared cache.
 
-    def __init__(self, spec: Leaderboard) -> None:
+    What hangs on model, corpus and training pool alone is loaded once for a bench and all that are made ``for_spec``.
+    """
+
+    def __init__(self, spec: Leaderboard, shared: Bench | None = None) -> None:
         self.spec = spec
-        self.corpus: Corpus = REGISTRY.get("corpus", spec.corpus.name, **spec.corpus.options)
-        self.source: Model = REGISTRY.get("model", spec.model.name, **spec.model.options)
+        home = None if shared is None else shared._home
+        self._home: Bench = home or self
+        corpus, model = spec.corpus, spec.model
+        self.corpus: Corpus = home.corpus if home else REGISTRY.get("corpus", corpus.name, **corpus.options)
+        self.source: Model = home.source if home else REGISTRY.get("model", model.name, **model.options)
+        self._splits: dict[tuple[str, int | None], Evaluation] = home._splits if home else {}
+
+    def for_spec(self, spec: Leaderboard) -> Bench:
+        """Return a bench of another spec that shares all that is loaded, now or later; this one stays as it is.
+
+        Recipe, methods, decoding and evaluation splits may differ. ``prepare`` checks the rest of what is asked, and
+        costs little where all is loaded.
+
+        Raises:
+            SpecError: the spec has another model, corpus or training pool.
+        """
+        for what, mine, other in zip(_SHARED, _shared(self.spec), _shared(spec), strict=True):
+            if mine != other:
+                raise SpecError(f"a bench with {what} {mine} cannot serve a spec with {other}; make a bench for it")
+        return Bench(spec, self)
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
+        if self._home is not self:
+            return self._home._loaded
         model, processor = self.source.load()
         # Fixed sinusoids (Radford et al. 2022, section 2.2); transformers 5 forgets that when it opens a folder.
         model.get_encoder().embed_positions.requires_grad_(False)
@@ -70,6 +93,8 @@ class Bench:
     @cached_property
     def structure(self) -> Structure:
         """The prunable structure of the dense model."""
+        if self._home is not self:
+            return self._home.structure
         return Structure.of(self._loaded[0])
 
     def model(self, state: State) -> Any:
@@ -84,6 +109,8 @@ class Bench:
 
     @cached_property
     def _train(self) -> Split:
+        if self._home is not self:
+            return self._home._train
         return self.corpus.load(self.spec.corpus.train, self.spec.training.utterances)
 
     @cached_property
@@ -94,6 +121,8 @@ class Bench:
     @cached_property
     def material(self) -> Tokenised:
         """The training pool."""
+        if self._home is not self:
+            return self._home.material
         split = self._train
         features = log_mels(split, self.processor.feature_extractor)
         return Tokenised(features, tokenise(split.texts, self.processor))
@@ -101,11 +130,13 @@ class Bench:
     @cached_property
     def evaluations(self) -> dict[str, Evaluation]:
         """The evaluation splits, by name."""
-        result = {}
-        for name, limit in self.spec.corpus.evaluate.items():
+        return {name: self._evaluation(name, limit) for name, limit in self.spec.corpus.evaluate.items()}
+
+    def _evaluation(self, name: str, limit: int | None) -> Evaluation:
+        if (name, limit) not in self._splits:
             split = self.corpus.load(name, limit)
-            result[name] = Evaluation(split, log_mels(split, self.processor.feature_extractor))
-        return result
+            self._splits[name, limit] = Evaluation(split, log_mels(split, self.processor.feature_extractor))
+        return self._splits[name, limit]
 
     def prepare(self) -> None:
         """Make sure that everything is in the cache, so that workers only read, and that the request can be met.
@@ -128,3 +159,12 @@ class Bench:
                     f"utterance {key} of split {self.spec.corpus.train!r}: its transcript is {len(label)} tokens long, "
                     f"and the model has room for {room}; shorten it or leave it out"
                 )
+
+
+_SHARED = ("model", "corpus", "training split", "training pool")
+
+
+def _shared(spec: Leaderboard) -> tuple[object, ...]:
+    """Return what decides what is loaded, in the order of ``_SHARED``."""
+    model, corpus = ((one.name, one.options) for one in (spec.model, spec.corpus))
+    return model, corpus, spec.corpus.train, spec.training.utterances

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,13 @@ from benchmark.harness.batches import stream_order
 from benchmark.harness.bench import Bench, device
 from benchmark.harness.calibration import calibrate
 from benchmark.harness.environment import environment
+from benchmark.harness.looking import Eyes, Looks
 from benchmark.harness.seeds import derive
-from benchmark.harness.state import Ledger, NodeLost, State, Workshop, snapshot
+from benchmark.harness.state import NodeLost, State, Workshop, snapshot
 from benchmark.harness.training import Progress, fit
 from benchmark.harness.tree import CellPath, Node, Tree
+from benchmark.harness.unfinished import spent
+from benchmark.harness.watch import Stopped
 from benchmark.measure.counting import macs, nonzero, parameters
 from benchmark.measure.decoding import Decoding, transcribe
 from benchmark.measure.memory import weight_bytes
@@ -35,8 +37,6 @@ from benchmark.whisper.surgery import shrink
 from benchmark.whisper.view import View
 from benchmark.whisper.vocabulary import trim_processor
 
-TRACEBACK = 12
-"""Lines of the traceback that a failed record keeps."""
 DECODER_POSITION = 31
 """Decoder position at which a token's MACs are counted: 32 keys in the self-attention cache."""
 
@@ -106,13 +106,27 @@ def _refill(step: Refill, state: State, bench: Bench) -> State:
     return dataclasses.replace(state, plan=plan, weights=snapshot(model))
 
 
-def train_node(node: Node, tree: Tree, bench: Bench, shop: Workshop, seed: int, progress: Progress | None) -> None:
-    """Train one node from its parent's state and save it."""
+def train_node(
+    node: Node,
+    tree: Tree,
+    bench: Bench,
+    shop: Workshop,
+    seed: int,
+    progress: Progress | None,
+    eyes: Eyes | None = None,
+) -> Stopped | None:
+    """Train one node from its parent's state and save it; None, or where ``eyes`` ended it, and then nothing is saved.
+
+    Raises:
+        FloatingPointError: the loss or a weight is not finite.
+        LookFailedError: whoever looked raised.
+    """
     recipe = tree.spec.training
     state = _apply(node.before, shop.load(node.parent), node.rewind_to, bench, shop, seed, training=True)
     model = bench.model(state)
     view = View(model, bench.structure, state.plan, derive(seed, "method"))
     masker = Masker(model, bench.structure, state.plan)
+    looks = None if eyes is None else Looks(eyes, model, state.plan, node.start)
     material = bench.material
     order = stream_order(len(material.labels), recipe.batch, seed, node.start, node.fit.steps)
     trained = fit(
@@ -128,26 +142,17 @@ def train_node(node: Node, tree: Tree, bench: Bench, shop: Workshop, seed: int, 
         optimizer=state.optimizer,
         progress=progress,
         teacher=bench.model(State()) if node.fit.loss == "ce+kd" else None,
+        look=looks,
     )
-    spent = state.ledger
-    ledger = Ledger(
-        steps=spent.steps + node.fit.steps,
-        utterances=spent.utterances + trained.utterances,
-        tokens=spent.tokens + trained.tokens,
-        calibration_passes=spent.calibration_passes,
-        teacher_passes=spent.teacher_passes + (trained.utterances if node.fit.loss == "ce+kd" else 0),
-        seconds=spent.seconds + trained.seconds,
-        losses=[*spent.losses, trained.loss],
-        nodes=[*spent.nodes, node.id],
-        trained_on=_with_here(spent.trained_on),
-    )
+    ledger = state.ledger.after(trained, taught=node.fit.loss == "ce+kd", where=environment())
+    if looks is not None:
+        ledger.watched, ledger.seconds = looks.told(), ledger.seconds - looks.seconds  # looking is no training
+        if looks.reason is not None:
+            return Stopped(node.id, node.start + trained.steps, looks.reason, ledger)
+    ledger.nodes.append(node.id)
     moments = trained.optimizer if tree.needs_optimizer(node.id) else None
     shop.save(node.id, State(snapshot(model), moments, state.plan, state.decided, ledger=ledger))
-
-
-def _with_here(places: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    here = {key: value for key, value in environment().items() if key in ("device", "threads", "commit")}
-    return places if here in places else [*places, here]
+    return None
 
 
 def evaluate(path: CellPath, bench: Bench, shop: Workshop, run: Path, progress: Progress | None) -> Record:
@@ -202,7 +207,6 @@ def _measured(
     if spec.keep_artefacts == "none" and spec.profile is None:  # what is timed is dropped after that
         (attempt.path / MODEL).unlink()
     data = _transcripts(attempt, executed, state.plan, bench, progress)
-    training = {key: value for key, value in dataclasses.asdict(state.ledger).items() if key != "losses"}
     record = {
         "status": "ok",
         "error": None,
@@ -215,12 +219,14 @@ def _measured(
         },
         "counts": counts,
         "budget": _budget(path, state, bench),
-        "training": {**training, "losses": state.ledger.losses, "data_hash": bench.train_hash if path.nodes else None},
+        "training": spent(state.ledger, bench.train_hash if path.nodes else None),
         "data": data,
         "decoding": {"signature": spec.decoding.signature()},
         "environment": environment(),
         "seconds": time.perf_counter() - began,
     }
+    if state.ledger.watched is not None:
+        record["watched"] = state.ledger.watched
     return attempt.commit(record)
 
 
@@ -280,20 +286,3 @@ def _transcripts(attempt: Attempt, model: Any, plan: Plan, bench: Bench, progres
 def _shifted(progress: Progress, offset: int, total: int) -> Callable[[int], None]:
     """Count the utterances of the splits before as done."""
     return lambda done: progress(offset + done, total)
-
-
-def record_failure(path: CellPath, run: Path, error: Exception) -> Record:
-    """Commit a failed attempt: it is shown, never served as a result, and tried again by the next run."""
-    attempt = Attempt.create(run, path.cell.id, path.cell.identity())
-    return attempt.commit(
-        {
-            "status": "failed",
-            "error": {
-                "type": type(error).__name__,
-                "message": str(error),
-                "traceback": traceback.format_exception(error)[-TRACEBACK:],
-            },
-            "spec": path.cell.identity(),
-            "environment": environment(),
-        }
-    )

@@ -118,7 +118,8 @@ def _attempt(record: Record) -> Source:
     from benchmark.whisper.vocabulary import trim_processor
 
     if not record.ok:
-        raise StoreError(f"cell {record.cell} failed ({record.error}), so there is no model; run it again")
+        happened = f"was {record.error}" if record.stopped else f"failed ({record.error})"
+        raise StoreError(f"cell {record.cell} {happened}, so there is no model; run it again")
     if not (record.path / MODEL).is_file():
         raise StoreError(
             f"{record.path}: kept no model (keep_artefacts: none or front in its spec, or it was deleted since); "

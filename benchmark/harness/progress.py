@@ -48,7 +48,7 @@ class Bars:
     def event(self, event: dict[str, Any]) -> None:
         """Show what a worker reports."""
         with self._lock:
-            name = event.get("unit") or event.get("done") or event.get("failed") or ""
+            name = event.get("unit") or event.get("done") or event.get("failed") or event.get("stopped") or ""
             if "unit" in event:
                 if name not in self._units:
                     label = self._labels.get(name, name)

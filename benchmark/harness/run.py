@@ -24,12 +24,12 @@ from benchmark.specs import CorpusSpec, Leaderboard, ProfileSpec
 from benchmark.store.folders import MARKER, check_run, keep_spec, kept_specs, open_run
 from benchmark.store.records import Record, finished, latest, read_record
 
-EVENTS = {"unit", "done", "failed"}
+EVENTS = {"unit", "done", "failed", "stopped"}
 
 
 @dataclass
 class RunOutcome:
-    """Records of the spec's cells, in its order; ``failed`` are those without a result."""
+    """Records of the spec's cells, in its order; ``failed`` are those that were tried and have no result."""
 
     records: list[Record]
     failed: list[Record] = field(default_factory=list)
@@ -56,7 +56,7 @@ def run(
     for tree in grown(spec):  # a language after the other: each uses all workers
         records = _finish(tree, folder, workers, quiet)
         outcome.records += records
-        outcome.failed += [record for record in records if not record.ok]
+        outcome.failed += [record for record in records if record.failed]
     return outcome
 
 
@@ -99,7 +99,7 @@ def _work(tree: Tree, folder: Path, job: Path, workers: int | None, quiet: bool)
         finally:
             reap(processes)
             shutil.rmtree(job, ignore_errors=True)
-    settled = {record.cell for record in latest(folder)}
+    settled = {record.cell for record in latest(folder) if not record.stopped}
     if any(codes) and any(path.cell.id not in settled for path in tree.cells):  # else another worker has done its part
         raise PrunebenchError(
             f"a worker process ended with code {next(filter(None, codes))}; what it said stands above. "

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from filelock import Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -16,6 +20,9 @@ from benchmark.errors import StoreError
 from benchmark.store.files import sync, write_atomically
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.view import Statistics
+
+if TYPE_CHECKING:
+    from benchmark.harness.training import Trained
 
 Moments = dict[str, dict[str, torch.Tensor]]
 SEPARATOR = "\t"
@@ -44,6 +51,23 @@ class Ledger:
     nodes: list[str] = field(default_factory=list)
     trained_on: list[dict[str, Any]] = field(default_factory=list)
     """Devices, threads and commits that the Fits ran under, each once."""
+    watched: dict[str, Any] | None = None
+    """What was seen while the last of ``nodes`` was trained (``harness.watch``)."""
+
+    def after(self, trained: Trained, *, taught: bool, where: dict[str, Any]) -> Ledger:
+        """Return what is spent after one Fit more; its node is not entered yet, and what was watched is another's."""
+        here = {key: where[key] for key in ("device", "threads", "commit")}
+        return Ledger(
+            steps=self.steps + trained.steps,
+            utterances=self.utterances + trained.utterances,
+            tokens=self.tokens + trained.tokens,
+            calibration_passes=self.calibration_passes,
+            teacher_passes=self.teacher_passes + (trained.utterances if taught else 0),
+            seconds=self.seconds + trained.seconds,
+            losses=[*self.losses, trained.loss],
+            nodes=list(self.nodes),
+            trained_on=self.trained_on if here in self.trained_on else [*self.trained_on, here],
+        )
 
 
 @dataclass
@@ -64,6 +88,7 @@ class Workshop:
     """The folder ``work/nodes``: one folder a node, ``node.json`` written last as the mark that it is whole."""
 
     def __init__(self, run: Path) -> None:
+        self.run = run
         self.folder = run / "work" / "nodes"
 
     def path(self, node: str) -> Path:
@@ -72,8 +97,7 @@ class Workshop:
 
     def has(self, node: str, *, optimizer: bool) -> bool:
         """Whether a node is there, with its optimiser where one is asked for."""
-        mark = self.path(node) / "node.json"
-        if not mark.is_file():
+        if not self._mark(node).is_file():
             return False
         return not optimizer or (self.path(node) / "optimizer.safetensors").is_file()
 
@@ -94,10 +118,10 @@ class Workshop:
         state.decided.save(folder / "decided.safetensors")
         for file in folder.iterdir():  # what the mark vouches for must be on disk before the mark is
             sync(file)
-        write_atomically(folder / "node.json", json.dumps(asdict(state.ledger)).encode())
+        write_atomically(self._mark(node), json.dumps(asdict(state.ledger)).encode())
 
     def load(self, node: str | None, *, optimizer: bool = True) -> State:
-        """Read a state back (None: the model as it came).
+        """Read a state back (None: the model as it came), and note that it was used.
 
         Raises:
             NodeLost: a file of the node is missing or unreadable; ``work`` may be deleted at any time.
@@ -106,10 +130,11 @@ class Workshop:
             return State()
         folder = self.path(node)
         try:
-            ledger = Ledger(**json.loads((folder / "node.json").read_text()))
+            ledger = Ledger(**json.loads(self._mark(node).read_text()))
             weights = load_file(folder / "model.safetensors")
             moments = self._moments(folder) if optimizer else None
             plan, decided = (Plan.load(folder / f"{name}.safetensors") for name in ("plan", "decided"))
+            self._touch(node)
             return State(weights, moments, plan, decided, ledger=ledger)
         except (OSError, ValueError, TypeError, SafetensorError, StoreError) as error:
             raise NodeLost(node, f"cached node {folder} cannot be read ({error}); delete that folder") from None
@@ -124,9 +149,45 @@ class Workshop:
             moments.setdefault(name, {})[part] = value
         return moments
 
+    def _touch(self, node: str) -> None:
+        # somebody else's node on a shared disk may not be ours to touch, and a dropped one must not come back
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            os.utime(self._mark(node))
+
+    def _mark(self, node: str) -> Path:
+        return self.path(node) / "node.json"
+
+    def keep_newest(self, count: int, keep: Collection[str] = ()) -> list[str]:
+        """Drop all but the ``count`` nodes that were written or read last, and return the dropped ones.
+
+        Those in ``keep`` stay besides, and so does a node that somebody holds the claim of. What a dead process left
+        half-written goes too. A node that another process still wants is made again there.
+        """
+        from benchmark.harness.worker import claim
+
+        ages = {folder.name: self._used(folder.name) for folder in self.folder.glob("*") if folder.name not in keep}
+        dropped = []
+        whole = sorted((node for node in ages if ages[node] >= 0), key=lambda node: ages[node], reverse=True)
+        for node in sorted(ages.keys() - whole[:count]):
+            try:
+                with claim(self.run, node).acquire(timeout=0):
+                    if self._used(node) == ages[node]:  # else it was made or read since we looked
+                        self.drop(node)
+                        dropped.append(node)
+            except Timeout:
+                continue
+        return dropped
+
+    def _used(self, node: str) -> int:
+        """Return when a node was last written or read, in nanoseconds; -1 for one without its mark."""
+        try:
+            return self._mark(node).stat().st_mtime_ns
+        except FileNotFoundError:
+            return -1
+
     def drop(self, node: str) -> None:
         """Delete a node: the mark first, so that a half-deleted one is not taken for whole."""
-        (self.path(node) / "node.json").unlink(missing_ok=True)
+        self._mark(node).unlink(missing_ok=True)
         shutil.rmtree(self.path(node), ignore_errors=True)
 
 

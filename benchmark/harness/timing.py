@@ -49,6 +49,38 @@ def time_records(
             torch.set_num_threads(threads)
 
 
+def time_one(record: Record, run: Path, settings: ProfileSpec, corpus: CorpusSpec) -> dict[str, Any]:
+    """Return the timing row of a record on this device at ``settings.batch``, timed now where it is not timed yet.
+
+    Dense is timed in turn with it: of its figures, ``speedup`` suffers least from what else the machine does.
+
+    Raises:
+        StoreError: the record has no model any more, or one that this device cannot time beside dense.
+    """
+    found = _row_of(record, run, settings)
+    if found is None:
+        time_records([record], run, settings, corpus=corpus, quiet=True, again=False)
+        found = _row_of(record, run, settings)
+    if found is None:
+        if not (record.path / MODEL).is_file():
+            raise StoreError(f"{record.path}: kept no model, so it cannot be timed; keep_artefacts: all keeps it")
+        raise StoreError(f"{record.path}: int8 layers run on a CPU only, and dense here on {device()}; time it there")
+    return found
+
+
+def _row_of(record: Record, run: Path, settings: ProfileSpec) -> dict[str, Any] | None:
+    """Return the newest row of a record on this device at its largest batch, made with these settings."""
+    rows = [row for row in _known(run, settings) if (row["cell"], row["attempt"]) == (record.cell, record.attempt)]
+    return max(reversed(rows), key=lambda row: int(row["batch"]), default=None)
+
+
+def _known(run: Path, settings: ProfileSpec) -> list[dict[str, Any]]:
+    """Return all rows that this device has timed with these settings, oldest first."""
+    key, asked = device_key(device()), settings.model_dump(mode="json")
+    alike = [one for one in timings(run) if one["device"] == key and one["about"].get("settings") == asked]
+    return [row for one in alike for row in one["rows"]]
+
+
 def _timed(
     found: list[Record], into: Path, settings: ProfileSpec, *, corpus: CorpusSpec, quiet: bool, again: bool
 ) -> Path | None:
@@ -57,9 +89,7 @@ def _timed(
     if device() != "cpu":  # int8 layers execute on the CPU alone: no time beside a GPU's dense
         artefacts = [record for record in artefacts if not record.data["plan"].get("quantised")]
     if not again:
-        asked = settings.model_dump(mode="json")
-        alike = [one for one in timings(into) if one["device"] == key and one["about"].get("settings") == asked]
-        known = {(row["cell"], row["attempt"]) for one in alike for row in one["rows"]}
+        known = {(row["cell"], row["attempt"]) for row in _known(into, settings)}
         artefacts = [record for record in artefacts if (record.cell, record.attempt) not in known]
     if not artefacts:
         return None

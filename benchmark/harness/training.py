@@ -24,6 +24,8 @@ from benchmark.whisper.view import View
 
 Progress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
+Look = Callable[[int], bool]
+"""Called with the steps done, after each but the last; whether the Fit ends here."""
 
 
 @dataclass
@@ -31,6 +33,8 @@ class Trained:
     """What a Fit leaves behind besides the weights: the optimiser's state by parameter name, and its cost."""
 
     optimizer: dict[str, dict[str, torch.Tensor]]
+    steps: int
+    """Fewer than were asked for where a look has ended the Fit."""
     seconds: float
     utterances: int
     tokens: int
@@ -119,10 +123,11 @@ class FitTrainer(Seq2SeqTrainer):
 
 @dataclass
 class FitCallback(TrainerCallback):
-    """After each optimiser step: the proximal step, then pruned weights back to exactly zero; report progress."""
+    """After each optimiser step: the proximal step, then pruned weights back to exactly zero; progress, and a look."""
 
     masker: Masker | None
     progress: Progress | None
+    look: Look | None = None
     proximal: Callable[[], None] | None = None
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -133,9 +138,11 @@ class FitCallback(TrainerCallback):
             self.masker.apply_()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Tell the progress bar."""
+        """Tell the progress bar, and whoever looks: it may end the Fit."""
         if self.progress is not None:
             self.progress(state.global_step, state.max_steps)
+        if self.look is not None and state.global_step < state.max_steps and self.look(state.global_step):
+            control.should_training_stop = True
 
 
 def _arguments(recipe: Training, steps: int, seed: int, folder: str) -> Seq2SeqTrainingArguments:
@@ -192,12 +199,13 @@ def fit(
     optimizer: dict[str, dict[str, torch.Tensor]] | None = None,
     progress: Progress | None = None,
     teacher: Any = None,
+    look: Look | None = None,
 ) -> Trained:
     """Train ``model`` in place for ``steps`` optimiser steps over ``order`` (shape ``(steps * batch,)``).
 
     The learning rate warms up and decays within this call. Masked weights stay exactly zero. ``seed`` fixes what
     is random inside the model (dropout, SpecAugment). A ``teacher`` of the same outputs adds ``distillation`` to the
-    loss.
+    loss. ``look`` may end the Fit early; what it does must leave no trace in what is trained (``harness.watch``).
 
     Raises:
         FloatingPointError: the loss or a weight is not finite.
@@ -205,7 +213,7 @@ def fit(
     began = time.perf_counter()
     pulled = penalty.pulls(view.structure) if penalty is not None and view is not None else ()
     adam = make_optimizer(model, recipe, optimizer, set(pulled))
-    callback = FitCallback(masker, progress)
+    callback = FitCallback(masker, progress, look)
     with tempfile.TemporaryDirectory() as folder:
         trainer = FitTrainer(
             model=model,
@@ -231,11 +239,14 @@ def fit(
             if masker is not None:
                 masker.detach()
     _check_finite(model, outcome.training_loss, penalty, steps)
-    labels = [len(material.labels[int(index)]) for index in order]
+    done = int(trainer.state.global_step)
+    used = order[: done * recipe.batch]
+    labels = [len(material.labels[int(index)]) for index in used]
     return Trained(
         optimizer=optimizer_state(model, adam),
+        steps=done,
         seconds=time.perf_counter() - began,
-        utterances=len(order),
+        utterances=len(used),
         tokens=int(sum(labels)),
         loss=float(outcome.training_loss),
     )

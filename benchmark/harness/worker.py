@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from benchmark.errors import PrunebenchError
 from benchmark.harness.processes import Emit, receive
 from benchmark.harness.tree import CellPath, Node, Tree, grow
+from benchmark.harness.watch import LookFailedError, Stopped, Watch
 from benchmark.specs import Leaderboard
 from benchmark.store.records import finished
+
+if TYPE_CHECKING:
+    from benchmark.harness.bench import Bench
+    from benchmark.harness.looking import Eyes
 
 TRIES = 2
 """How often a node of the cache that cannot be read is made again."""
@@ -29,19 +35,46 @@ def claim(run: Path, name: str) -> FileLock:
 
 
 class Worker:
-    """One process' view of a run: the tree, what is done, and what it may take next."""
+    """One process' view of a run: the tree, what is done, and what it may take next.
 
-    def __init__(self, tree: Tree, run: Path, job: Path, emit: Emit) -> None:
+    Args:
+        tree: what is to be done.
+        run: the run folder, which is there.
+        job: a folder, which is there, for the marks of what came to no result; workers of one job share it.
+        emit: told of progress and of what is done, failed or stopped.
+        bench: where given, what it has loaded is shared; the tree's own spec counts for everything else.
+        watch: who looks at cells while they train, and may stop them.
+
+    Raises:
+        SpecError: the bench is of another model, corpus or training pool.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        run: Path,
+        job: Path,
+        emit: Emit,
+        bench: Bench | None = None,
+        watch: Watch | None = None,
+    ) -> None:
         from benchmark.harness.bench import Bench
         from benchmark.harness.state import Workshop
 
         self.tree, self.run, self.job, self.emit = tree, run, job, emit
-        self.bench, self.shop = Bench(tree.spec), Workshop(run)
+        self.bench = Bench(tree.spec) if bench is None else bench.for_spec(tree.spec)
+        self.shop = Workshop(run)
+        self.watch = watch
+        self._eyes: Eyes | None = None
         self.done: set[str] = set()
         self.lost: dict[str, int] = {}
 
     def work(self) -> None:
-        """Work until every cell has a result or a failure of this job."""
+        """Work until every cell has a result, or was a failure or stopped in this job.
+
+        Raises:
+            Exception: what the ``look`` of the watch raised.
+        """
         while True:
             open_cells = [path for path in self.tree.cells if not self._settled(path)]
             if not open_cells:
@@ -59,13 +92,13 @@ class Worker:
 
     def _settled(self, path: CellPath) -> bool:
         if path.cell.id not in self.done and (
-            finished(self.run, path.cell.id) is not None or self._failure(path.cell.id).exists()
+            finished(self.run, path.cell.id) is not None or self._given_up(path.cell.id).exists()
         ):
             self.done.add(path.cell.id)
         return path.cell.id in self.done
 
-    def _failure(self, unit: str) -> Path:
-        return self.job / f"failed-{unit}"
+    def _given_up(self, cell: str) -> Path:
+        return self.job / f"unfinished-{cell}"
 
     def _has(self, node: str | None) -> bool:
         return node is None or self.shop.has(node, optimizer=self.tree.needs_optimizer(node))
@@ -96,11 +129,14 @@ class Worker:
         for unit in units:
             lock = self._lock(unit)
             try:
-                with lock.acquire(timeout=0):
-                    self._do(unit)
-                    return True
+                lock.acquire(timeout=0)
             except Timeout:
                 continue
+            try:  # apart from the claim: a time-out of a lock in the work itself is an error of the work
+                self._do(unit)
+            finally:
+                lock.release()
+            return True
         return False
 
     def _lock(self, unit: Node | CellPath) -> FileLock:
@@ -113,18 +149,23 @@ class Worker:
         from benchmark.harness.state import NodeLost
 
         name = unit.id if isinstance(unit, Node) else unit.cell.id
+        if isinstance(unit, Node) and self._has(unit.id):
+            return
+        eyes = self._eyes_for(unit) if isinstance(unit, Node) else None
         try:
             if isinstance(unit, Node):
-                if self._has(unit.id):
-                    return
                 seed = self.tree.users[unit.id][0].cell.seed
-                train_node(unit, self.tree, self.bench, self.shop, seed, self._progress(name))
+                stopped = train_node(unit, self.tree, self.bench, self.shop, seed, self._progress(name), eyes)
+                if stopped is not None:
+                    self._stop(unit, stopped)
             else:
                 if self._settled(unit):
                     return
                 evaluate(unit, self.bench, self.shop, self.run, self._progress(name))
         except BrokenPipeError:  # the driver is gone: nobody asked for this any more
             raise
+        except LookFailedError as failed:  # no fault of the cell
+            raise failed.error from failed.error.__cause__
         except NodeLost as error:
             self.lost[error.node] = self.lost.get(error.node, 0) + 1
             if self.lost[error.node] > TRIES:
@@ -137,13 +178,31 @@ class Worker:
         self.emit({"done": name})
 
     def _fail(self, unit: Node | CellPath, error: Exception) -> None:
-        from benchmark.harness.execute import record_failure
+        from benchmark.harness.unfinished import record_failure
 
         for path in self.tree.users[unit.id] if isinstance(unit, Node) else [unit]:
             if not self._settled(path):
                 record_failure(path, self.run, error)
-                self._failure(path.cell.id).touch()
+                self._given_up(path.cell.id).touch()
                 self.emit({"failed": path.cell.id, "error": str(error)})
+
+    def _eyes_for(self, node: Node) -> Eyes | None:
+        """Return who looks while a node is trained, if anybody does."""
+        from benchmark.harness.looking import Eyes
+
+        if self.watch is None or not self.watch.sees(node, self.tree):
+            return None
+        if self._eyes is None:
+            self._eyes = Eyes(self.watch, self.bench)
+        return self._eyes
+
+    def _stop(self, node: Node, stopped: Stopped) -> None:
+        from benchmark.harness.unfinished import record_stopped
+
+        (path,) = self.tree.users[node.id]
+        record_stopped(path, self.run, stopped, self.bench)
+        self._given_up(path.cell.id).touch()
+        self.emit({"stopped": path.cell.id})
 
     def _progress(self, name: str) -> Callable[[int, int], None]:
         return lambda done, total: self.emit({"unit": name, "step": done, "of": total})

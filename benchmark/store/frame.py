@@ -3,6 +3,7 @@
 | columns | meaning |
 |---|---|
 | cell, attempt, status, error, finished, seconds | whose row it is; `error` is empty for a result |
+| | `status`: ok, failed, or pruned (stopped while it trained; `error` says where and why) |
 | block, kind, keep, reached, denominator, tolerance | the budget; ranks exist inside one `block` |
 | model, revision, method, method_version, options, seed, corpus, corpus_version, language | what was asked |
 | label | method[options]; with @version where records of several versions of a method lie side by side |
@@ -105,7 +106,7 @@ def frame(
     """Return one row a cell, from one run folder or several.
 
     Args:
-        runs: run folders; of a cell with several attempts the newest result counts, else the newest failure.
+        runs: run folders; of a cell with several attempts the newest result counts, else the newest other one.
         normalizer: a normaliser, or a text such as ``hindi[nasal=off]``, ``auto`` (that of each corpus' language) or
             ``hindi,whisper_basic`` (side by side; the first ranks); with it, scores, intervals, differences to dense
             and ranks are added.

@@ -8,6 +8,12 @@ Every function takes the *run folder*, which is the one that holds the marker ``
                                 record.json    written last: the commit mark (no mark, no result)
     <run>/timings/<device>/<stamp>-<hex>.json  timing records, see ``benchmark.store.timings``
 
+A record's ``status`` is ``ok`` (a result), ``failed``, or ``pruned``: stopped while it trained by somebody who watched
+its error rate. Only a result is ever served as one. A cell that was watched has the values in ``watched``::
+
+    "stopped": {"at": <path step>, "of": <all its steps>, "reason": "..."}      of a pruned attempt only
+    "watched": {"split": "...", "utterances": n, "signature": "...", "values": [[<path step>, <error rate>], ...]}
+
 The name of an attempt is a UTC time stamp and six random hex digits, so the union of two machines' folders never
 collides and the newest attempt is the last by name.
 """
@@ -37,7 +43,13 @@ SPEC = "spec.json"
 PLAN = "plan.safetensors"
 MODEL = "model.safetensors"
 _ALWAYS = ("cell", "attempt", "status", "spec")
-_WHEN_OK = ("plan", "counts", "budget", "data")
+_NEEDED = {"ok": ("plan", "counts", "budget", "data"), "failed": ("error",), "pruned": ("stopped", "watched")}
+"""Status to what a record of it holds besides: a result, a failure, or what was stopped while it trained."""
+_PARTS = {
+    "data.": {"hash", "utterances", "transcripts"},
+    "stopped": {"at", "of", "reason"},
+    "watched": {"split", "utterances", "signature", "values"},
+}
 
 
 @dataclass(frozen=True)
@@ -51,12 +63,25 @@ class Record:
 
     @property
     def ok(self) -> bool:
-        """Whether the attempt produced a result (a failure is a record too, and never a result)."""
+        """Whether the attempt produced a result; other attempts are records too, and never results."""
         return bool(self.data["status"] == "ok")
 
     @property
+    def failed(self) -> bool:
+        """Whether something went wrong."""
+        return bool(self.data["status"] == "failed")
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody who watched it train ended it, which is no failure (status ``pruned``)."""
+        return bool(self.data["status"] == "pruned")
+
+    @property
     def error(self) -> str:
-        """``Type: message`` of a failed attempt, else the empty string."""
+        """Why there is no result, else the empty string: ``Type: message``, or ``stopped at step 80 of 120: why``."""
+        if self.stopped:
+            stopped = self.data["stopped"]
+            return f"stopped at step {stopped['at']} of {stopped['of']}: {stopped['reason']}"
         error = self.data.get("error") or {}
         return "" if self.ok else f"{error.get('type', 'Error')}: {error.get('message', 'no message')}"
 
@@ -221,7 +246,7 @@ def records(run: Path | str, problems: list[str] | None = None) -> list[Record]:
 
 
 def latest(run: Path | str, problems: list[str] | None = None) -> list[Record]:
-    """Return one record a cell: its newest result, or its newest failure where there is no result."""
+    """Return one record a cell: its newest result, or its newest other attempt where there is none."""
     by_cell = groupby(records(run, problems), key=lambda record: record.cell)
     return [max(group, key=lambda record: (record.ok, record.attempt)) for _, group in by_cell]
 
@@ -234,7 +259,7 @@ def latest_of(runs: Iterable[Path | str]) -> list[Record]:
 
 
 def finished(run: Path | str, cell: str) -> Record | None:
-    """Return the newest result of a cell; None when there is none (a failure is never served as a result)."""
+    """Return the newest result of a cell; None when there is none (what failed or was stopped is never served)."""
     results = [record for record in _scan(Path(run) / "runs" / cell, "*/" + RECORD, None) if record.ok]
     return results[-1] if results else None
 
@@ -258,19 +283,20 @@ def _scan(folder: Path, pattern: str, problems: list[str] | None) -> list[Record
 
 
 def _check(data: Mapping[str, Any], path: Path) -> None:
-    if data.get("status") not in (None, "ok", "failed"):
-        raise StoreError(f"{path}: status {data['status']!r} is neither 'ok' nor 'failed'; {WAY_OUT}")
-    needed = _ALWAYS + (_WHEN_OK if data.get("status") == "ok" else ("error",))
+    status = data.get("status")
+    if status is not None and status not in _NEEDED:
+        raise StoreError(f"{path}: status {status!r} is none of {', '.join(map(repr, _NEEDED))}; {WAY_OUT}")
+    needed = _ALWAYS + (_NEEDED[status] if status else ())
     missing = [key for key in needed if data.get(key) is None]
     if missing:
         raise StoreError(f"{path}: lacks {', '.join(map(repr, missing))}; {WAY_OUT}")
     parts = {"spec": data["spec"], **{key: data[key] for key in needed if key not in _ALWAYS}}
     parts |= {"spec.method": data["spec"].get("method")} if isinstance(data["spec"], Mapping) else {}
-    about = data.get("data") if data["status"] == "ok" else {}
+    about = data.get("data") if status == "ok" else {}
     parts |= {f"data.{split}": value for split, value in about.items()} if isinstance(about, Mapping) else {}
     for name, value in parts.items():
         if not isinstance(value, Mapping):
             raise StoreError(f"{path}: {name!r} holds {value!r:.40} where an object is expected; {WAY_OUT}")
-        lacking = {"hash", "utterances", "transcripts"} - value.keys() if name.startswith("data.") else ()
+        lacking = _PARTS.get("data." if name.startswith("data.") else name, set()) - value.keys()
         if lacking:
             raise StoreError(f"{path}: {name!r} lacks {min(lacking)!r}; {WAY_OUT}")

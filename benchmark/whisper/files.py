@@ -165,7 +165,8 @@ def _load_attempt(folder: Path) -> WhisperForConditionalGeneration:
     record = read_json(folder / RECORD, way_out)
     check_format(record, folder / RECORD)
     if record.get("status", "ok") != "ok":
-        raise StoreError(f"{folder}: a failed attempt, which left no model; give an attempt that succeeded")
+        what = "an attempt that was stopped while it trained" if record["status"] == "pruned" else "a failed attempt"
+        raise StoreError(f"{folder}: {what}, which left no model; give an attempt that succeeded")
     for name in (SPEC, PLAN, MODEL):
         if not (folder / name).is_file():
             raise StoreError(f"{folder / name}: missing (a run may keep no artefacts); {way_out}")

@@ -174,7 +174,7 @@ def test_a_cut_off_record_is_one_line_with_what_where_and_the_way_out(run: Path)
         ({"format": FORMAT + 1}, "newer"),
         ({"format": None}, "no format number"),
         ({"format": True}, "no format number"),
-        ({"status": "maybe"}, "neither"),
+        ({"status": "maybe"}, "none of"),
         ({"status": None}, "lacks 'status'"),
         ({"data": None}, "lacks 'data'"),
         ({"cell": "other"}, "move the folder back"),
