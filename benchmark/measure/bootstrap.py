@@ -75,7 +75,7 @@ def paired(
         ValueError: shapes differ, or an argument is out of its range.
     """
     rates = rates_of_resamples(np.stack([errors_a, errors_b]), lengths, resamples, seed)
-    return _compared(rates[0] - rates[1], _rate(errors_a, lengths) - _rate(errors_b, lengths), level)
+    return compared(rates[0] - rates[1], _rate(errors_a, lengths) - _rate(errors_b, lengths), level)
 
 
 def paired_over_seeds(
@@ -101,16 +101,30 @@ def paired_over_seeds(
     """
     if errors_a.ndim != 2 or errors_a.shape != errors_b.shape or not len(errors_a):
         raise ValueError(f"errors of shapes {errors_a.shape} and {errors_b.shape}: both must be (seeds, utterances)")
-    seeds = len(errors_a)
-    rates = rates_of_resamples(np.concatenate([errors_a, errors_b]), lengths, resamples, seed)
+    mean_a, mean_b = rates_over_seeds(np.stack([errors_a, errors_b]), lengths, resamples, seed)
+    observed = (_rate(errors_a, lengths) - _rate(errors_b, lengths)) / len(errors_a)
+    return compared(mean_a - mean_b, observed, level)
+
+
+def rates_over_seeds(errors: np.ndarray, lengths: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Return mean error rates of ``K`` systems over resampled seeds and utterances, shape ``(K, resamples)``.
+
+    ``errors`` has shape ``(K, S, N)``, ``lengths`` ``(N,)``. All systems share the draws of :func:`paired_over_seeds`,
+    and so do further calls with equal S, N, resamples and seed, whatever their lengths (another normaliser's).
+
+    Raises:
+        ValueError: shapes differ, or there is nothing to resample.
+    """
+    systems, seeds, utterances = errors.shape
+    rates = rates_of_resamples(errors.reshape(systems * seeds, utterances), lengths, resamples, seed)
     # a stream of its own: the draw of utterances is that of `paired`, whatever the number of seeds
     drawn = np.concatenate(list(_weights(seeds, resamples, (seed, seeds)))).T
-    mean_a, mean_b = ((drawn * half).sum(axis=0) / seeds for half in (rates[:seeds], rates[seeds:]))
-    observed = (_rate(errors_a, lengths) - _rate(errors_b, lengths)) / seeds
-    return _compared(mean_a - mean_b, observed, level)
+    means: np.ndarray = (drawn * rates.reshape(systems, seeds, resamples)).sum(axis=1) / seeds
+    return means
 
 
-def _compared(differences: np.ndarray, observed: float, level: float) -> Paired:
+def compared(differences: np.ndarray, observed: float, level: float = 0.95) -> Paired:
+    """Return the interval and p-value of an observed difference from its resamples, shape ``(resamples,)``."""
     differences = differences[~np.isnan(differences)]
     lo, hi = _percentiles(differences, level)
     # equal systems differ by exactly 0 everywhere; rounding must not turn that into significance
