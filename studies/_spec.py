@@ -160,11 +160,11 @@ class StudySpec(Frozen):
         return [direction_of(name) for name in self.objectives]
 
     def identity(self, point: Point) -> str:
-        """Return a hash of what a trial's values mean: the same for any number of trials, storage or sampler."""
-        parts = {"model", "corpus", "search", "objectives", "constraints", "tune", "training", "decoding", "normalizer"}
-        return digest({**self.model_dump(mode="json", include=parts), "method": point.method, "budget": point.budget})[
-            :16
-        ]
+        """Return a hash of what a trial's values mean: the same for any space, sampler, storage or number of trials."""
+        parts = {"model", "corpus", "objectives", "constraints", "tune", "training", "decoding", "normalizer", "seed"}
+        meant = self.model_dump(mode="json", include=parts)
+        meant["corpus"].pop("evaluate")
+        return digest({**meant, "method": point.method, "budget": point.budget}, defaults=True)[:16]
 
 
 @dataclass(frozen=True)

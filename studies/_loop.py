@@ -1,0 +1,158 @@
+"""The loop of one worker: take the next trial of a study, carry it out, tell what came of it, until enough are done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from benchmark.errors import SpecError
+from benchmark.harness.watch import Watch
+from benchmark.search import Parameter
+from benchmark.store.records import Record
+from studies._objective import Judge, LacksError
+from studies._seats import SEAT, ask_lock, reclaim
+from studies._space import suggest, trial_board
+from studies._spec import Point, StudySpec
+from studies._trial import Lab, Outcome
+
+PAUSE = 1.0
+"""Seconds between two looks at a study whose last trials are in the hands of others."""
+MISSED = "budget"
+"""The constraint that a missed budget breaks."""
+
+Say = Callable[[dict[str, Any]], None]
+
+
+class TrialFailedError(Exception):
+    """A configuration whose cell failed: told to Optuna as failed, and no reason to end the study."""
+
+
+class Loop:
+    """What one worker does; ``seat`` is the name of the lock that it holds as long as it lives."""
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        point: Point,
+        study: optuna.Study,
+        found: Sequence[Parameter],
+        *,
+        lab: Lab,
+        judge: Judge,
+        seat: str,
+        say: Say,
+    ) -> None:
+        self.spec, self.point, self.study, self.found = spec, point, study, list(found)
+        self.lab, self.judge, self.seat, self.say = lab, judge, seat, say
+        self.run: Path = lab.run
+        self._lock = ask_lock(self.run, study.study_name)
+
+    def work(self) -> None:
+        """Work until the study has as many finished trials as its spec asks for."""
+        while True:
+            self._lock.acquire()
+            try:
+                reclaim(self.study, self.run)
+                trials = self.study.get_trials(deepcopy=False)
+                left = self.spec.trials - len(settled(trials))
+                if left <= 0:
+                    return
+                if left > sum(trial.state == TrialState.RUNNING for trial in trials):
+                    self.study.optimize(self._objective, n_trials=1, catch=(TrialFailedError,), callbacks=[self._ended])
+                    continue
+            finally:
+                if self._lock.is_locked:
+                    self._lock.release()
+            time.sleep(PAUSE)  # others have the last ones in hand; should one of them die, its trial is ours
+
+    def _ended(self, _: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        self.say({"ended": trial.number, "state": trial.state.name, "values": trial.values})
+
+    def _objective(self, trial: optuna.Trial) -> float | Sequence[float]:
+        trial.set_user_attr(SEAT, self.seat)
+        self._lock.release()  # taken in ``work``: from here on, who looks sees whose trial this is
+        values = suggest(trial, self.found)
+        try:
+            board = trial_board(self.spec, self.point, self.found, values)
+            outcome = self.lab.carry_out(board, self._watch(trial))
+        except SpecError as error:  # these values make no program: nothing was carried out
+            raise self._infeasible(trial, str(error)) from None
+        self._note(trial, outcome)
+        return self._told(trial, outcome.record)
+
+    def _watch(self, trial: optuna.Trial) -> Watch | None:
+        if self.spec.pruner is None:
+            return None
+        name = self.spec.pruner.name
+
+        def look(step: int, rate: float) -> str | None:
+            trial.report(rate, step)
+            return f"{name}: {rate:.4f} at path step {step}" if trial.should_prune() else None
+
+        looks = self.spec.looks
+        return Watch(looks.every, looks.utterances, self.spec.normalizer, look)
+
+    def _note(self, trial: optuna.Trial, outcome: Outcome) -> None:
+        """Keep with the trial which cell it was, and what it cost."""
+        record = outcome.record
+        noted = {
+            "cell": record.cell,
+            "reused": outcome.reused,
+            "steps_trained": outcome.steps_trained,
+            "steps_program": outcome.steps_program,
+            "seconds": round(outcome.seconds, 2),
+        }
+        for name, value in noted.items():
+            trial.set_user_attr(name, value)
+        if outcome.reused and self.spec.pruner is not None:  # what it was like on its way was seen before
+            for step, rate in (record.data.get("watched") or {}).get("values", []):
+                trial.report(rate, step)
+
+    def _told(self, trial: optuna.Trial, record: Record) -> float | Sequence[float]:
+        """Return the values of a result, or raise what Optuna is to make of there being none."""
+        if record.data["status"] == "pruned":
+            raise optuna.TrialPruned(record.error)
+        if not record.ok:
+            if is_missed(record):
+                raise self._infeasible(trial, record.error)
+            trial.set_user_attr("message", record.error)
+            raise TrialFailedError(record.error)
+        try:
+            values, excess = self.judge.values(record), self.judge.excess(record)
+        except LacksError as error:
+            trial.set_user_attr("message", str(error))
+            raise TrialFailedError(str(error)) from None
+        self.judge.done(record)
+        for name, value in excess.items():
+            trial.set_constraint(name, value)
+        return values if len(values) > 1 else values[0]
+
+    def _infeasible(self, trial: optuna.Trial, message: str) -> optuna.TrialPruned:
+        """Return what ends a trial without a value, marked so that samplers stay away from there.
+
+        Samplers do not look at failed trials; at pruned ones with a broken constraint they do.
+        """
+        trial.set_constraint(MISSED, 1.0)
+        trial.set_user_attr("message", message)
+        return optuna.TrialPruned(message)
+
+
+def settled(trials: Sequence[optuna.trial.FrozenTrial]) -> list[optuna.trial.FrozenTrial]:
+    """Return the trials that count: with a value, stopped, infeasible, or failed by themselves.
+
+    A trial whose worker died failed too, and does not count: it was put up again.
+    """
+    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    return [
+        one for one in trials if one.state in ended or (one.state == TrialState.FAIL and "message" in one.user_attrs)
+    ]
+
+
+def is_missed(record: Record) -> bool:
+    """Whether a failed record says that the budget was missed."""
+    return (record.data.get("error") or {}).get("type") == "BudgetMissedError"

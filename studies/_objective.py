@@ -1,0 +1,77 @@
+"""The values of a trial: read from its record, scored from its transcripts, or from its timing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import PrunebenchError
+from benchmark.measure.scores import Normalised, Scored, scored
+from benchmark.specs import CorpusSpec
+from benchmark.store.records import MODEL, Record
+from studies._metrics import METRICS
+from studies._spec import StudySpec
+
+
+class LacksError(PrunebenchError):
+    """A record that does not say what a study asks for."""
+
+
+class Judge:
+    """Reads off records what one study asks for; texts are normalised once for all its trials."""
+
+    def __init__(self, spec: StudySpec, run: Path, corpus: CorpusSpec) -> None:
+        self.spec, self.run, self.corpus = spec, run, corpus
+        self.normalised = Normalised(spec.normalizer)
+
+    def values(self, record: Record) -> list[float]:
+        """Return the objectives, in the spec's order.
+
+        Raises:
+            LacksError: the record has no such number, or it is none (NaN).
+        """
+        return [self.value(name, record) for name in self.spec.objectives]
+
+    def excess(self, record: Record) -> dict[str, float]:
+        """Return by how much each constraint is exceeded; zero or less is feasible.
+
+        Raises:
+            LacksError: as ``values``.
+        """
+        return {name: self.value(name, record) - limit for name, limit in self.spec.constraints.items()}
+
+    def value(self, name: str, record: Record) -> float:
+        """Return one metric of a finished record on the split that is tuned on."""
+        metric = METRICS[name]
+        if metric.source == "score":
+            found: Any = self._rate(metric.path[0], scored(record, self.spec.tune.split, self.normalised))
+        elif metric.source == "timing":
+            found = self._timing(record).get(metric.path[0])
+        else:
+            found = _dig(record.data, metric.path)
+        if found is None or found != found:
+            raise LacksError(f"cell {record.cell}: its record says nothing of {name!r}; take another objective")
+        return float(found)
+
+    def done(self, record: Record) -> None:
+        """Let go of what only the timing needed."""
+        if any(METRICS[name].source == "timing" for name in (*self.spec.objectives, *self.spec.constraints)):
+            (record.path / MODEL).unlink(missing_ok=True)
+
+    def _rate(self, name: str, found: Scored) -> float:
+        return {"error": found.main, "wer": found.words, "cer": found.chars}[name].rate
+
+    def _timing(self, record: Record) -> dict[str, Any]:
+        from benchmark.harness.timing import time_one
+
+        return time_one(record, self.run, self.spec.profile, self.corpus)
+
+
+def _dig(data: Any, path: tuple[str, ...]) -> Any:
+    """Follow a path into a record; ``+a+b`` sums what stands under these names."""
+    for part in path:
+        if part.startswith("+"):
+            found = [data.get(name) for name in part[1:].split("+")]
+            return None if None in found else sum(found)
+        data = data.get(part) if isinstance(data, dict) else None
+    return data

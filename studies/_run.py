@@ -1,0 +1,218 @@
+"""One study from beginning to end: check, prepare, let workers tune, test what came out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from benchmark.errors import PrunebenchError, SpecError
+from benchmark.harness.processes import THREADS, listen, order, reap, spawn
+from benchmark.harness.tree import grow
+from benchmark.measure.scores import METRIC, Normalised
+from benchmark.registry import REGISTRY
+from benchmark.search import Parameter
+from benchmark.spec_files import validate
+from benchmark.specs import Leaderboard
+from benchmark.store.folders import check_run, open_run
+from studies._bars import TrialBars
+from studies._loop import Loop, Say, settled
+from studies._metrics import METRICS
+from studies._objective import Judge
+from studies._sampling import PerTrialSeed, check_choices, make_pruner
+from studies._seats import ask_lock, take_seat
+from studies._space import board, default_values, distributions, space, trial_board
+from studies._spec import ERRORS, Point, StudySpec
+from studies._storage import answering, is_alone, open_storage, open_study
+from studies._trial import Lab
+
+WORK = ("study", "work")
+"""The hidden verb of a worker process."""
+EVENTS = {"unit", "done", "failed", "stopped", "began", "ended"}
+
+
+def checked(spec: StudySpec, point: Point) -> list[Parameter]:
+    """Return what a study turns, after everything that can be known to be wrong has been looked for.
+
+    Raises:
+        SpecError: a name, an option, a range, a split or a budget that does not fit.
+        DataError: a model or corpus that is not there.
+    """
+    check_choices(spec)
+    found = space(spec, point)
+    validate(plain_board(spec, point, {spec.tune.split: spec.tune.utterances}))
+    if spec.test is not None:
+        validate(plain_board(spec, point, spec.test.splits))
+    grow(plain_board(spec, point, {spec.tune.split: spec.tune.utterances}))
+    if spec.pruner is not None and spec.objectives[0] != ERRORS[0]:
+        corpus = REGISTRY.get("corpus", spec.corpus.name, **spec.corpus.options)
+        metric = METRIC[Normalised(spec.normalizer).of(corpus.language).normalizer.unit]
+        if spec.objectives[0] != metric:
+            raise SpecError(f"a pruner sees the {metric} of normalizer {spec.normalizer!r}; take it as the objective")
+    return found
+
+
+def plain_board(spec: StudySpec, point: Point, evaluate: dict[str, int | None]) -> Leaderboard:
+    """Return the default configuration as a leaderboard, by which the rest of the spec is checked."""
+    return board(spec, point, point.method, {}, evaluate=evaluate, seeds=[spec.seed])
+
+
+def attributes(spec: StudySpec, point: Point, found: Sequence[Parameter]) -> dict[str, Any]:
+    """Return what is stored with a study, so that it can never be mistaken for another one of its name."""
+    made = distributions(found)
+    return {
+        "spec": spec.identity(point),
+        "method": point.method.title,
+        "options": point.method.options,
+        "budget": str(point.budget),
+        "objectives": spec.objectives,
+        "constraints": spec.constraints,
+        "space": {one.name: optuna.distributions.distribution_to_json(made[one.name]) for one in found},
+        "split": spec.tune.split,
+        "seed": spec.seed,
+    }
+
+
+def opened(spec: StudySpec, point: Point, run: Path, found: Sequence[Parameter], *, create: bool) -> optuna.Study:
+    """Return the study, made if it is not there and ``create`` is set.
+
+    Raises:
+        SpecError: a study of that name that means something else.
+        StoreError: a storage that cannot be reached.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = open_storage(spec.storage, run, create=create)
+    return open_study(
+        storage,
+        point.name,
+        spec.directions,
+        attributes(spec, point, found),
+        create=create,
+        sampler=PerTrialSeed(spec.sampler, spec.seed),
+        pruner=make_pruner(spec.pruner),
+    )
+
+
+def run_study(spec: StudySpec, point: Point, run: Path, *, workers: int | None, quiet: bool) -> optuna.Study:
+    """Bring a study to its number of finished trials; what is finished is not done again.
+
+    ``workers`` is the number of processes, each of one thread (None: one per core; on a GPU, one); 0 works in this
+    process, and so does a study with a plug-in that was defined in ``__main__``.
+
+    Raises:
+        PrunebenchError: a wrong spec, unusable data, a storage or folder that cannot be used, a worker that died.
+    """
+    found = checked(spec, point)
+    check_run(run)
+    count = _workers(spec, point, workers)
+    with TrialBars(spec, point, quiet) as bars:
+        processes = [spawn(WORK) for _ in range(count)]
+        try:
+            _prepare(spec, point, found, bars)
+            open_run(run, create=True)
+            study = opened(spec, point, run, found, create=True)
+            note = _put_up_default(study, run, found)
+            bars.begin(study, note)
+            if count == 0:
+                work_here(spec, point, run, bars.event)
+                return study
+            readers = [listen(process, bars.event, EVENTS) for process in processes]
+            for process in processes:
+                told = {"spec": spec.model_dump(mode="json"), "study": point.name, "run": str(run.resolve())}
+                order(process, told, sorted(_owners(spec, point) - {"__main__"}))
+            for reader in readers:
+                reader.join()
+            codes = [process.wait() for process in processes]
+        finally:
+            reap(processes)
+    missing = spec.trials - len(settled(study.get_trials(deepcopy=False)))
+    if missing > 0:
+        raise PrunebenchError(
+            f"study {point.name!r}: {missing} trial(s) are missing and the workers ended with code(s) "
+            f"{', '.join(map(str, codes))}; what they said stands above. Finished trials are kept: run it again"
+        )
+    return study
+
+
+def work_here(spec: StudySpec, point: Point, run: Path, say: Say) -> None:
+    """Work on a study in this process until it is done.
+
+    Raises:
+        PrunebenchError: as ``run_study``.
+    """
+    import torch
+
+    found = space(spec, point)
+    study = opened(spec, point, run, found, create=True)
+    seat = take_seat(run, point.name, is_alone(spec.storage))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(THREADS)  # as in a worker process: results depend on it
+    try:
+        corpus = trial_board(spec, point, found, {one.name: one.default for one in found}).corpus
+        lab, judge = Lab(run, spec.keep_nodes, say), Judge(spec, run, corpus)
+        with answering(spec.storage):
+            Loop(spec, point, study, found, lab=lab, judge=judge, seat=seat.name, say=say).work()
+    finally:
+        torch.set_num_threads(threads)
+        seat.release()
+
+
+def _put_up_default(study: optuna.Study, run: Path, found: Sequence[Parameter]) -> str:
+    """Enqueue the default configuration if no trial is it; return why not, where it cannot be."""
+    values = default_values(found)
+    if values is None:
+        return "the default configuration lies outside the ranges of this study, so that trial 0 is not it"
+    with ask_lock(run, study.study_name):
+        for trial in study.get_trials(deepcopy=False):
+            dead = trial.state == TrialState.FAIL and "message" not in trial.user_attrs
+            if trial.user_attrs.get("default") and not dead:
+                return ""
+        study.enqueue_trial(values, user_attrs={"default": True})
+    return ""
+
+
+def _prepare(spec: StudySpec, point: Point, found: Sequence[Parameter], bars: TrialBars) -> None:
+    """Fill the caches of speech and features, so that workers only read, and check what only data can tell."""
+    import torch
+
+    from benchmark.harness.bench import Bench
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, os.cpu_count() or 1))
+    bars.say("preparing speech and features")
+    try:
+        bench = Bench(plain_board(spec, point, {spec.tune.split: spec.tune.utterances}))
+        bench.prepare()
+        if spec.test is not None:
+            bench.for_spec(plain_board(spec, point, spec.test.splits)).prepare()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _owners(spec: StudySpec, point: Point) -> set[str]:
+    """Return the modules of the plug-ins that a study names."""
+    named = [("model", spec.model.name), ("corpus", spec.corpus.name), ("method", point.method.name)]
+    return {REGISTRY.lookup(kind, name).__module__ for kind, name in named}
+
+
+def _workers(spec: StudySpec, point: Point, asked: int | None) -> int:
+    import torch
+
+    if "__main__" in _owners(spec, point):
+        return 0  # registered in a notebook or script, which no other process can import
+    if is_alone(spec.storage):
+        if asked is not None and asked > 1:
+            raise SpecError("SQLite is for one process: leave --workers out, or take the journal file or PostgreSQL")
+        return 0 if asked == 0 else 1
+    if asked is not None:
+        return min(asked, spec.trials)
+    return 1 if torch.cuda.is_available() else max(1, min(os.cpu_count() or 1, spec.trials))
+
+
+def is_timed(spec: StudySpec) -> bool:
+    """Whether a study needs timings, which other workers disturb."""
+    return any(METRICS[name].source == "timing" for name in (*spec.objectives, *spec.constraints))

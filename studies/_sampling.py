@@ -1,0 +1,115 @@
+"""Samplers and pruners by Optuna's names, and seeds that no two trials share."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from benchmark.errors import SpecError, nearest
+from benchmark.harness.seeds import derive
+from studies._spec import Named, StudySpec
+
+_SEQUENCES = ("QMCSampler",)
+"""Samplers whose draws are one sequence, of which every trial takes the next: their seed must stay the same."""
+
+
+class PerTrialSeed(BaseSampler):
+    """Optuna's sampler, seeded anew for each trial by the study's seed and the trial's number.
+
+    So workers of one seed never repeat each other's draws, nor does a worker that is started again, and a trial's draw
+    depends on what was finished before it and on nothing else. Samplers keep what they must remember in the storage,
+    because Optuna lets several processes share a study; a new object for each trial loses nothing.
+    """
+
+    def __init__(self, named: Named, seed: int) -> None:
+        self._named, self._seed = named, seed
+        self._inner = make_sampler(named, seed)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Make the sampler of this trial."""
+        fixed = self._named.name in _SEQUENCES
+        seed = self._seed if fixed else derive(self._seed, "sampler", trial.number) % 2**31
+        self._inner = make_sampler(self._named, seed)
+        self._inner.before_trial(study, trial)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
+        """Pass on."""
+        self._inner.after_trial(study, trial, state, values)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Pass on."""
+        return self._inner.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Pass on."""
+        return self._inner.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Pass on."""
+        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+
+
+def make_sampler(named: Named, seed: int) -> BaseSampler:
+    """Return the sampler of that name; the seed holds unless the options give one.
+
+    Raises:
+        SpecError: no such sampler, or options that it does not take.
+    """
+    found = _class("sampler", named.name, optuna.samplers, BaseSampler)
+    seeded = {"seed": seed} if "seed" in inspect.signature(found).parameters else {}
+    made: BaseSampler = _made("sampler", found, {**seeded, **named.options})
+    return made
+
+
+def make_pruner(named: Named | None) -> optuna.pruners.BasePruner:
+    """Return the pruner of that name; None prunes nothing.
+
+    Raises:
+        SpecError: no such pruner, or options that it does not take.
+    """
+    if named is None:
+        return optuna.pruners.NopPruner()
+    found = _class("pruner", named.name, optuna.pruners, optuna.pruners.BasePruner)
+    made: optuna.pruners.BasePruner = _made("pruner", found, named.options)
+    return made
+
+
+def check_choices(spec: StudySpec) -> None:
+    """Refuse samplers and pruners that cannot be had, before anything is written.
+
+    Raises:
+        SpecError: an unknown name, options that do not fit, or a sampler that cannot do what the spec asks for.
+    """
+    make_sampler(spec.sampler, spec.seed)
+    make_pruner(spec.pruner)
+    if len(spec.objectives) > 1 and spec.sampler.name == "CmaEsSampler":
+        raise SpecError("sampler CmaEsSampler knows one objective only; take TPESampler, NSGAIISampler or GPSampler")
+
+
+def _class(what: str, name: str, module: Any, base: type) -> type:
+    known = [key for key in module.__all__ if inspect.isclass(getattr(module, key))]
+    known = [key for key in known if issubclass(getattr(module, key), base) and key != base.__name__]
+    if name not in known:
+        raise SpecError(f"unknown {what} {name!r}{nearest(name, known)} (Optuna's names)")
+    found: type = getattr(module, name)
+    return found
+
+
+def _made(what: str, found: type, options: dict[str, Any]) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        try:
+            return found(**options)
+        except (TypeError, ValueError, ImportError) as error:
+            raise SpecError(f"{what} {found.__name__} cannot be made with {options}: {error}") from None

@@ -1,0 +1,178 @@
+"""Equal tuning: every method gets the same trials, and its best one meets the test split once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+from benchmark.search import Parameter
+
+from benchmark.cli._flow import ScoresLeftOutError, report_table, say_left_out, say_written
+from benchmark.cli._tables import console
+from benchmark.errors import SpecError
+from benchmark.measure.scores import Normalised
+from studies._final import RESAMPLES, Tested, best_trials, boards, by_seed, dense_entry, difference, entry, test
+from studies._loop import settled
+from studies._run import checked, run_study
+from studies._spec import Point, StudySpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TUNED = "tuned"
+
+
+@dataclass(frozen=True)
+class Winner:
+    """A study that is done, its best trial, and both configurations on the test split."""
+
+    point: Point
+    trials: int
+    best: optuna.trial.FrozenTrial
+    default: Tested
+    tuned: Tested
+
+
+def tune_all(spec: StudySpec, run: Path, *, workers: int | None, quiet: bool) -> int:
+    """Tune every method of the spec at every kept fraction, test the best ones, and write the tuned leaderboard.
+
+    All studies have the same number of trials, and all trials the same number of training steps. Returns 1 where a
+    study found nothing feasible or a test cell failed, else 0.
+
+    Raises:
+        PrunebenchError: a wrong spec, or what a study runs into.
+    """
+    from studies._report import write_study
+
+    if len(spec.objectives) > 1 or spec.test is None:
+        raise SpecError("tune-all picks one best trial a method: it needs one objective, and splits under test")
+    spaces = {point.name: checked(spec, point) for point in spec.points()}  # all, before the first is begun
+    studies = {}
+    for point in spec.points():
+        studies[point.name] = run_study(spec, point, run, workers=workers, quiet=quiet)
+        write_study(studies[point.name], spec, point.folder(run))
+    empty = [name for name, study in studies.items() if not best_trials(study)]
+    winners, dense = _tested(spec, studies, spaces, run, workers=workers, quiet=quiet)
+    table = comparison(spec, winners)
+    folder = run / TUNED
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_csv(folder / "comparison.csv", index=False)
+    _show(table)
+    left_out: list[str] = []
+    try:
+        written = report_table(_frame(spec, run, winners, dense, quiet=quiet), folder)
+    except ScoresLeftOutError as error:
+        written, left_out = error.written, error.faults
+    say_written([folder / "comparison.csv", *written])
+    say_left_out(left_out)
+    for name in empty:
+        print(f"study {name}: no trial is feasible; it has no row. See {run / 'studies' / name / 'study.md'}")
+    failed = [one for one in (dense, *(part for win in winners for part in (win.default, win.tuned))) if not one.ok]
+    for one in failed:
+        print(f"test of {one.entry.name} failed: {one.failure}")
+    return 1 if empty or failed or left_out else 0
+
+
+def _tested(
+    spec: StudySpec,
+    studies: dict[str, optuna.Study],
+    spaces: dict[str, list[Parameter]],
+    run: Path,
+    *,
+    workers: int | None,
+    quiet: bool,
+) -> tuple[list[Winner], Tested]:
+    points = [point for point in spec.points() if best_trials(studies[point.name])]
+    entries = [dense_entry(spec, spec.points()[0])]
+    for point in points:
+        found, study = spaces[point.name], studies[point.name]
+        default = {one.name: one.default for one in found}
+        entries.append(entry(spec, point, f"{point.name} default", found, default))
+        entries.append(entry(spec, point, f"{point.name} tuned", found, best_trials(study)[0].params))
+    tested = test(entries, run, workers=workers, quiet=quiet)
+    winners = [
+        Winner(
+            point,
+            len(settled(studies[point.name].get_trials(deepcopy=False))),
+            best_trials(studies[point.name])[0],
+            tested[1 + 2 * place],
+            tested[2 + 2 * place],
+        )
+        for place, point in enumerate(points)
+    ]
+    return winners, tested[0]
+
+
+def comparison(spec: StudySpec, winners: Sequence[Winner]) -> pd.DataFrame:
+    """Return one row a method and kept fraction: default and tuned on test, and what tuning gained, with intervals.
+
+    Rates are means over seeds, in per cent; the difference is tuned minus default, in points, with its 95 % interval
+    over seeds and utterances. Failed tests have no numbers.
+    """
+    import pandas as pd
+
+    assert spec.test is not None
+    split, normalised = next(iter(spec.test.splits)), Normalised(spec.normalizer)
+    rows = []
+    for win in winners:
+        row: dict[str, Any] = {
+            "method": win.point.method.title,
+            "budget": str(win.point.budget),
+            "trials": win.trials,
+            "steps a trial": spec.training.steps,
+            f"best {spec.objectives[0]} on {spec.tune.split}": win.best.values[0],
+        }
+        for name, one in (("default", win.default), ("tuned", win.tuned)):
+            rates = [score.main.rate for score in by_seed(one, split, normalised)] if one.ok else [float("nan")]
+            row[f"{name} % on {split}"] = 100 * float(np.mean(rates))
+            row[f"{name} lowest"], row[f"{name} highest"] = 100 * min(rates), 100 * max(rates)
+        if win.default.ok and win.tuned.ok:
+            gain = difference(win.tuned, win.default, split, normalised)
+            row |= {"difference": 100 * gain.difference, "lo": 100 * gain.lo, "hi": 100 * gain.hi, "p": gain.p}
+        row["parameters"] = ", ".join(f"{key}={_short(value)}" for key, value in win.best.params.items())
+        rows.append(row)
+    by = [f"tuned % on {split}"] if rows else []
+    table = pd.DataFrame(rows)
+    table = table.sort_values(["budget", *by], ascending=[False, *(True for _ in by)]) if rows else table
+    table.attrs = {"resamples": RESAMPLES, "seeds": list(spec.test.seeds)}
+    return table
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _show(table: pd.DataFrame) -> None:
+    from benchmark.cli._tables import print_table
+
+    if table.empty:
+        return
+    shown = table.drop(columns=["parameters"])
+    rows = [tuple(_short(value) for value in row) for row in shown.itertuples(index=False)]
+    console().print(f"\nTuned and default on test, means over seeds {table.attrs['seeds']}:")
+    print_table(tuple(shown.columns), rows, whole=("method",))
+
+
+def _frame(spec: StudySpec, run: Path, winners: Sequence[Winner], dense: Tested, *, quiet: bool) -> pd.DataFrame:
+    """Return the scored frame of the tuned cells and dense, timed, as one leaderboard.
+
+    Each method has the learning rate that its study chose: the recipes differ in nothing else, and are one race here.
+    """
+    from benchmark.harness import run as harness
+    from benchmark.store.frame import frame
+    from benchmark.store.scoring import add_scores
+
+    shown = [dense, *(win.tuned for win in winners)]
+    for merged in boards([one.entry for one in shown]):
+        harness.profile(run, merged.model_copy(update={"profile": spec.profile}), quiet=quiet)
+    records = {record.cell: record for one in shown for record in one.records.values()}
+    table = frame(run, cells=set(records))
+    titles = {cell: win.point.method.title for win in winners for cell in win.tuned.entry.cells.values()}
+    table["label"] = [f"{titles[cell]}, tuned" if cell in titles else name
+                      for cell, name in zip(table["cell"], table["label"], strict=True)]  # fmt: skip
+    table["recipe"] = TUNED
+    return add_scores(table, records, spec.normalizer)
