@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from studies._sampling import PerTrialSeed, check_choices, make_pruner
 from studies._seats import ask_lock, take_seat
 from studies._space import board, default_values, distributions, space, trial_board
 from studies._spec import ERRORS, Point, StudySpec
-from studies._storage import answering, is_alone, open_storage, open_study
+from studies._storage import NoStudyError, answering, is_alone, open_storage, open_study
 from studies._trial import Lab
 
 WORK = ("study", "work")
@@ -109,6 +110,10 @@ def run_study(spec: StudySpec, point: Point, run: Path, *, workers: int | None, 
     found = checked(spec, point)
     check_run(run)
     count = _workers(spec, point, workers)
+    with contextlib.suppress(
+        NoStudyError
+    ):  # one that means something else, or cannot be reached: before all is written
+        opened(spec, point, run, found, create=False)
     with TrialBars(spec, point, quiet) as bars:
         processes = [spawn(WORK) for _ in range(count)]
         try:

@@ -28,6 +28,10 @@ CONNECT_SECONDS = 10
 _SHOWN = 80
 
 
+class NoStudyError(StoreError):
+    """A study, or the storage that would hold it, is not there: nothing is wrong with what is."""
+
+
 def is_alone(settings: StorageSpec) -> bool:
     """Whether a storage is for one process (SQLite, which locks its whole file)."""
     return settings.url is not None and settings.url.startswith("sqlite")
@@ -44,7 +48,8 @@ def open_storage(settings: StorageSpec, run: Path, *, create: bool) -> BaseStora
     """Return the storage; without ``create`` nothing is made that is not there.
 
     Raises:
-        StoreError: it is not there, cannot be reached or read.
+        NoStudyError: it is not there.
+        StoreError: it cannot be reached or read.
         SpecError: an address of a kind that is not known, or whose driver is missing.
     """
     if settings.url is None:
@@ -67,7 +72,7 @@ def public(url: str) -> str:
 
 def _journal(path: Path, create: bool) -> BaseStorage:
     if not create and not path.is_file():
-        raise StoreError(f"{path}: no such file; no study was run in this folder (prunebench study run)")
+        raise NoStudyError(f"{path}: no such file; no study was run in this folder (prunebench study run)")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFileBackend(str(path)))
@@ -85,7 +90,7 @@ def _sqlite(url: str, create: bool) -> BaseStorage:
     if not url.startswith("sqlite:///") or not path.name or path.name == ":memory:":
         raise SpecError(f"storage {url}: give a file, e.g. sqlite:///studies.db")
     if not create and not path.is_file():
-        raise StoreError(f"{path}: no such file; no study was run in this storage (prunebench study run)")
+        raise NoStudyError(f"{path}: no such file; no study was run in this storage (prunebench study run)")
     if not path.parent.is_dir():
         raise StoreError(f"{path.parent}: no such folder; make it, or give another place for the storage")
     with _reached(url):
@@ -164,7 +169,7 @@ def open_study(
 
     Raises:
         SpecError: a study of that name that means something else.
-        StoreError: there is none, and ``create`` is not set.
+        NoStudyError: there is none, and ``create`` is not set.
     """
     meant = json.loads(json.dumps({**attrs, "directions": list(directions)}))
     try:
@@ -173,7 +178,7 @@ def open_study(
         if not create:
             known = sorted(optuna.get_all_study_names(storage))
             said = f"it holds {', '.join(known)}" if known else "it holds none"
-            raise StoreError(f"no study {name!r} in this storage ({said}); begin it: prunebench study run") from None
+            raise NoStudyError(f"no study {name!r} in this storage ({said}); begin it: prunebench study run") from None
         study = _created(storage, name, directions, sampler, pruner)
     if ABOUT not in study.user_attrs:
         if study.get_trials(deepcopy=False) and not create:
