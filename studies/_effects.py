@@ -230,7 +230,7 @@ def _compare(some: _Point) -> None:
 def _fill(row: Row, differences: np.ndarray, observed: float) -> None:
     result = compared(differences, observed)
     row.difference, row.lo, row.hi, row.p = result.difference, result.lo, result.hi, result.p
-    row.worse = float(np.mean(differences[~np.isnan(differences)] > 0))
+    row.worse = float(np.mean(differences[~np.isnan(differences)] > 1e-12))  # rounding makes no arm worse
 
 
 def _correct(rows: Sequence[Row]) -> None:

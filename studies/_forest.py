@@ -26,7 +26,7 @@ _FAR = 20.0
 """Points beyond which a linear axis would press all small differences together."""
 _LINE, _AROUND = 0.235, 1.05
 """Inches: the height of a row, and what a panel's title and axis take."""
-_NAMES, _PLOT, _NUMBERS = 2.75, 3.6, 1.75
+_NAMES, _PLOT, _NUMBERS = 2.75, 3.6, 2.0
 """Inches: the names of arms, the axis, and the numbers right of it."""
 _INK, _FAINT, _BAND = "#222222", "#8a8a8a", "#f3f3f0"
 _STYLE: dict[Any, Any] = {
