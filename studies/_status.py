@@ -1,0 +1,110 @@
+"""How a study stands: trials by state, the best so far, and how long to go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import optuna
+
+from studies._outcomes import KINDS, SETTLED, goals, kind, of_kind, plain
+from studies._spec import StudySpec
+from studies._volume import front
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def status(study: optuna.Study, spec: StudySpec) -> dict[str, Any]:
+    """Return how a study stands, as JSON can say it.
+
+    ``done`` are the trials that count: complete, infeasible, pruned, failed. ``workers`` is the number of trials in
+    hand. ``time_to_go`` is in seconds: what remains times the median of what trials took, shared by the workers; None
+    where nothing has finished yet. ``best`` has one trial, or with several objectives those of the front; none if no
+    trial is feasible.
+    """
+    trials = study.get_trials(deepcopy=False)
+    counts: dict[str, int] = {name: sum(kind(trial) == name for trial in trials) for name in KINDS}
+    done = sum(counts[name] for name in SETTLED)
+    best = front(goals(spec), trials)
+    if len(spec.objectives) == 1:
+        best = sorted(best, key=lambda trial: trial.number)[:1]
+    times = [float(one.user_attrs["seconds"]) for one in of_kind(trials, *SETTLED) if "seconds" in one.user_attrs]
+    each = median(times) if times else None
+    left = max(0, spec.trials - done)
+    to_go = None if each is None and left else left * (each or 0.0) / max(1, counts["running"])
+    return {
+        "study": study.study_name,
+        "asked": spec.trials,
+        "done": done,
+        **counts,
+        "workers": counts["running"],
+        "seconds_a_trial": each,
+        "time_to_go": to_go,
+        "objectives": spec.objectives,
+        "best": [
+            {
+                "trial": trial.number,
+                "values": dict(zip(spec.objectives, map(_finite, trial.values), strict=True)),
+                "parameters": trial.params,
+                "cell": trial.user_attrs.get("cell"),
+            }
+            for trial in best
+        ],
+        "shown": _best(spec, best),
+    }
+
+
+def _finite(value: float) -> float | None:
+    """Return None for what JSON has no number for."""
+    return value if math.isfinite(value) else None
+
+
+def _best(spec: StudySpec, best: Sequence[optuna.trial.FrozenTrial]) -> str:
+    if not best:
+        return "none: no trial is feasible yet"
+    found = goals(spec)
+    values = ", ".join(f"{goal.title} {goal.text(best[0].values[goal.place])}" for goal in found)
+    turned = ", ".join(f"{name}={plain(value)}" for name, value in best[0].params.items())
+    if len(found) == 1:
+        return f"trial {best[0].number}: {values} ({turned})"
+    return f"front of {len(best)}, from trial {best[0].number}: {values}"
+
+
+def show_status(statuses: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Print a table, one row a study."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for heading in ("study", "done", "running", "waiting", "pruned", "infeasible", "failed", "a trial", "to go"):
+        table.add_column(heading, justify="left" if heading == "study" else "right", no_wrap=heading != "study")
+    table.add_column("best", overflow="fold")
+    for one in statuses:
+        counts = [str(one[name]) for name in ("running", "waiting", "pruned", "infeasible", "failed")]
+        each, left = one["seconds_a_trial"], one["time_to_go"]
+        table.add_row(
+            escape(str(one["study"])),
+            f"{one['done']} of {one['asked']}",
+            *counts,
+            "–" if each is None else duration(each),
+            "–" if left is None else duration(left),
+            escape(str(one["shown"])),
+        )
+    console.print(table)
+    lost = sum(int(one["lost"]) for one in statuses)
+    if lost:
+        console.print(f"{lost} trial(s) lost their worker and were put up again; they do not count as done.")
+
+
+def duration(seconds: float) -> str:
+    """Return a time span as a reader would say it: 40 s, 12 min, 3 h 20 min."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{seconds:.1f} s" if 0 < seconds < 10 else f"{whole} s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
