@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.postgres import database, postgres  # noqa: F401  (fixtures)
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; tests' own processes inherit it
 
 
