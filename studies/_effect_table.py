@@ -15,6 +15,10 @@ HEADINGS = (
     *("factor", "level", "error rate, %", "difference, points", "p", "worse in"),
     *("non-zero, %", "stored, %", "MACs, M", "steps"),
 )
+_COLUMNS = (
+    "Worse in: share of the resamples in which the arm is worse. Non-zero and stored: shares of the prunable weights. "
+    "MACs: of a window up to its first token, as executed."
+)
 _NONE = "–"
 
 
@@ -42,7 +46,7 @@ def markdown(table: pd.DataFrame) -> str:
             cells = [cell.replace("|", "\\|") for cell in line.cells]
             lines.append("| " + " | ".join(_strong(cells) if line.what == "full" else cells) + " |")
         lines.append("")
-    return "\n".join([*lines, *(f"{said}\n" for said in notes(table))])
+    return "\n".join([*lines, *(f"{said}\n" for said in (*notes(table), _COLUMNS))])
 
 
 def show(table: pd.DataFrame, console: Console) -> None:
@@ -58,7 +62,7 @@ def show(table: pd.DataFrame, console: Console) -> None:
         for line in lines:
             shown.add_row(*map(escape, line.cells), style="bold" if line.what == "full" else None)
         console.print(shown)
-    for said in notes(table):
+    for said in (*notes(table), _COLUMNS):
         console.print(escape(said))
 
 
@@ -81,7 +85,7 @@ def notes(table: pd.DataFrame) -> list[str]:
         "Error rates are means over seeds, with the lowest and the highest. A difference is the arm's rate minus the "
         "full method's: above zero the arm is worse. Its 95 % interval is a paired bootstrap over seeds and utterances "
         f"({about['resamples']:,} resamples; so few seeds make it rather too narrow). p is corrected for the number of "
-        "arms of the point (Holm). `worse in`: share of the resamples in which the arm is worse.",
+        "arms of the point (Holm).",
     ]
     if _others(table):
         said.append(

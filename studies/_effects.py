@@ -255,9 +255,10 @@ def holm(values: Sequence[float]) -> list[float]:
 def _main_effects(some: _Point) -> list[Row]:
     """Return, for each level, the mean of its differences to the full level over all combinations of the others."""
     at = {frozenset(arm.changed): number for number, arm in enumerate(some.arms)}
+    order = [factor for factor, _ in some.arms[-1].changed]  # which has all of them, in the order of the spec
     levels = dict.fromkeys(one for arm in some.arms for one in arm.changed)
     rows = []
-    for factor, level in levels:
+    for factor, level in sorted(levels, key=lambda one: order.index(one[0])):
         pairs = [
             (number, at[frozenset(arm.changed) - {(factor, level)}])
             for number, arm in enumerate(some.arms)

@@ -26,8 +26,14 @@ _FAR = 20.0
 """Points beyond which a linear axis would press all small differences together."""
 _LINE, _AROUND = 0.235, 1.05
 """Inches: the height of a row, and what a panel's title and axis take."""
-_NAMES, _PLOT, _NUMBERS = 2.75, 3.6, 2.0
-"""Inches: the names of arms, the axis, and the numbers right of it."""
+_PLOT, _NUMBERS = 3.6, 2.0
+"""Inches: the axis, and the numbers right of it."""
+_BOLD, _LETTER, _INDENT = 0.082, 0.071, 0.18
+"""Inches: a letter of a factor's name and of an arm's, left of the axis, and how much an arm stands in."""
+_MARKS = (
+    f"Filled: corrected p below {SIGNIFICANT}. Diamond: the same models, scored otherwise. ×: no result. Bar: 95 % "
+    "interval."
+)
 _INK, _FAINT, _BAND = "#222222", "#8a8a8a", "#f3f3f0"
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -75,8 +81,9 @@ def draw(table: pd.DataFrame) -> Figure:
     parts = [_Panel.of(table, str(point)) for point in table["point"].unique()]
     rows = [parts[at : at + 2] for at in range(0, len(parts), 2)]
     tall = [max(len(part.lines) for part in row) * _LINE + _AROUND for row in rows]
-    width = len(rows[0]) * (_NAMES + _PLOT + _NUMBERS)
-    foot = [line for said in notes(table) for line in textwrap.wrap(said, round(13.5 * width))]
+    names = max(part.names for part in parts)
+    width = len(rows[0]) * (names + _PLOT + _NUMBERS)
+    foot = [line for said in (*notes(table), _MARKS) for line in textwrap.wrap(said, round(13.5 * width))]
     below = 0.16 * len(foot) + 0.15
     height = sum(tall) + below + 0.5
     with mpl.rc_context(_STYLE):
@@ -86,9 +93,9 @@ def draw(table: pd.DataFrame) -> Figure:
         for row, room in zip(rows, tall, strict=True):
             for at, part in enumerate(row):
                 deep = len(part.lines) * _LINE
-                left = at * (_NAMES + _PLOT + _NUMBERS) + _NAMES
+                left = at * (names + _PLOT + _NUMBERS) + names
                 box = (left / width, (top - 0.35 - deep) / height, _PLOT / width, deep / height)
-                _draw_panel(figure.add_axes(box), part)
+                _draw_panel(figure.add_axes(box), part, names)
             top -= room
         figure.text(0.1 / width, 1 - 0.1 / height, title(table), fontsize=14, fontweight="bold", color=_INK, va="top")
         look: dict[str, Any] = {"fontsize": 8, "color": "#555555", "va": "bottom", "linespacing": 1.35}
@@ -117,6 +124,13 @@ class _Panel:
     normalizer: str
     """The full method's."""
 
+    @property
+    def names(self) -> float:
+        """Inches that the names need."""
+        return 0.25 + max(
+            len(line.text) * _BOLD if line.row is None else len(line.text) * _LETTER + _INDENT for line in self.lines
+        )
+
     @classmethod
     def of(cls, table: pd.DataFrame, point: str) -> _Panel:
         """Return the panel of a point."""
@@ -133,7 +147,7 @@ class _Panel:
 def _groups(table: pd.DataFrame, rows: pd.DataFrame, point: str) -> list[tuple[str, list[tuple[str, pd.Series]]]]:
     """Return headings and the arms below them: a group a factor, or main effects and combinations."""
     if table.attrs["design"] == "factorial":
-        kinds = (("main", "main effects: mean over the other factors' levels"), ("arm", "combinations"))
+        kinds = (("main", "main effects"), ("arm", "combinations"))
         return [(said, [(str(r["arm"]), r) for _, r in rows[rows["what"] == what].iterrows()]) for what, said in kinds]
     arms = rows[rows["what"] == "arm"]
     full = table.attrs["full"][point]
@@ -143,45 +157,41 @@ def _groups(table: pd.DataFrame, rows: pd.DataFrame, point: str) -> list[tuple[s
     ]
 
 
-def _draw_panel(ax: Axes, panel: _Panel) -> None:
-    ax.text(_left(0), -1.1, panel.title, transform=ax.get_yaxis_transform(), fontsize=11, color=_INK)
+def _draw_panel(ax: Axes, panel: _Panel, names: float) -> None:
+    left = (0.1 - names) / _PLOT  # in widths of the axis
+    ax.text(left, -1.1, panel.title, transform=ax.get_yaxis_transform(), fontsize=11, color=_INK)
     ax.set_ylim(len(panel.lines) - 0.5, -0.5)
     ax.set_yticks([])
     for at, line in enumerate(panel.lines):
         if line.group % 2 == 0:
             ax.axhspan(at - 0.5, at + 0.5, color=_BAND, linewidth=0, zorder=0)
-        _label(ax, at, line)
+        _label(ax, at, line, left)
         if line.row is not None:
             _draw_arm(ax, at, line.row, other=str(line.row["normalizer"]) != panel.normalizer)
     _scale(ax, [line.row for line in panel.lines if line.row is not None])
     ax.axvline(0, color=_INK, linewidth=0.9, zorder=1)
 
 
-def _label(ax: Axes, at: int, line: _Line) -> None:
+def _label(ax: Axes, at: int, line: _Line, left: float) -> None:
     """Write the name left of the panel, and the number right of it."""
     where = ax.get_yaxis_transform()
     heading = line.row is None
     look: dict[str, Any] = {"va": "center", "color": _INK, "clip_on": False}
     weight = "bold" if heading else "normal"
-    ax.text(_left(0 if heading else 0.18), at, line.text, transform=where, fontsize=9.5, fontweight=weight, **look)
+    left += 0 if heading else _INDENT / _PLOT
+    ax.text(left, at, line.text, transform=where, fontsize=9.5, fontweight=weight, **look)
     if line.row is not None and line.row["status"] == "ok" and not isnan(line.row["difference"]):
         ax.text(1.02, at, difference(line.row), transform=where, fontsize=8.5, **look)
-
-
-def _left(indent: float) -> float:
-    """Return where names begin, in widths of the axis."""
-    return (0.1 + indent - _NAMES) / _PLOT
 
 
 def _draw_arm(ax: Axes, at: int, row: pd.Series, other: bool) -> None:
     """Draw the interval and its marker: filled where it is significant, a diamond where only the scores differ."""
     if row["status"] != "ok" or isnan(row["difference"]):
-        why = str(row["reason"] if row["status"] == "ok" else f"{row['status']}: {row['reason']}")
-        ax.text(0.02, at, "×", transform=ax.get_yaxis_transform(), va="center", fontsize=12, color=_INK)
-        said = textwrap.shorten(why, 74, placeholder=" ...")
-        ax.text(
-            0.06, at, said, transform=ax.get_yaxis_transform(), va="center", fontsize=7.5, color=_INK, style="italic"
-        )
+        look: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "color": _INK}
+        seeds, *_, message = str(row["reason"]).split(": ", 2)  # what kind of error it is stands in the table
+        why = str(row["reason"]) if row["status"] == "ok" else f"{row['status']}, {seeds}: {message}"
+        ax.text(0.02, at, "×", fontsize=12, **look)
+        ax.text(0.06, at, textwrap.shorten(why, 90, placeholder=" ..."), fontsize=7.5, style="italic", **look)
         return
     ax.plot([100 * row["lo"], 100 * row["hi"]], [at, at], color=_INK, linewidth=1.5, solid_capstyle="butt", zorder=2)
     filled = row["p_holm"] < SIGNIFICANT
@@ -200,10 +210,7 @@ def _scale(ax: Axes, rows: Sequence[pd.Series]) -> None:
     said = "difference to the full method, points"
     if max(-low, high) > _FAR:
         ax.set_xscale("symlog", linthresh=1)
-        ticks = [
-            tick for tick in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100, 300) if 1.6 * low <= tick <= 1.6 * high
-        ]
-        ax.set_xticks(ticks)
+        ax.set_xticks([tick for tick in (-100, -10, -1, 0, 1, 10, 100) if 1.5 * low <= tick <= 1.5 * high])
         ax.set_xticks([], minor=True)
         ax.set_xlim(min(1.5 * low, -0.3), max(1.5 * high, 0.3))
         said += " (logarithmic beyond 1)"
