@@ -276,7 +276,7 @@ def legend(
     for look in looks:
         mark = MARKS[look]
         name = view.best_name if look == "best" else NAMES[look]
-        name += " (upper edge: no value)" if look in above else ""
+        name += " (top edge)" if look in above else ""
         name += " (darker: later)" if shaded and look == "complete" else ""
         size = {"default": 13, "best": 8}.get(look, 6.5)
         handles.append(

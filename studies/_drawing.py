@@ -150,7 +150,7 @@ def looks(view: View) -> Figure:
         if pruned:
             mark(ax, "pruned", steps[-1:], shown[-1:], zorder=5)
     _whole(ax)
-    ax.set_xlabel("path step (training steps, after the last Prune)")
+    ax.set_xlabel("path step (looks begin after the last Prune)")
     dress_values(ax.yaxis, goal, seen)
     log = " (log)" if ax.get_yscale() == "log" else ""
     ax.set_ylabel(f"{legible(goal.title)}, first {view.spec.looks.utterances} utterances, %{log}")

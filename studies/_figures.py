@@ -73,7 +73,8 @@ def pictures(view: View) -> list[Picture]:
 
 def _history(view: View) -> Picture:
     caption = (
-        "Each trial's value in the order the trials were begun, and the best feasible one so far. Dotted: the default."
+        "Each trial's value in the order the trials were begun, and the best feasible one so far. Dotted: the "
+        "default. At the top edge: what has no value."
     )
     return Picture("history", "Optimisation history", caption, _too_few(view, 2), lambda: drawing.history(view))
 
@@ -108,7 +109,7 @@ def _volume(view: View) -> Picture:
         for goal, worst, source in zip(view.goals, found.reference, found.sources, strict=True)
     )
     caption = (
-        f"Share of the box between the reference point and the ideal that the front leaves behind: now "
+        f"Share of the box between the reference point and the ideal that the front is at least as good as: now "
         f"{100 * found.shares[-1]:.1f} %. Reference point: {corners}. Ideal: "
         + ", ".join(goal.text(best) for goal, best in zip(view.goals, found.ideal, strict=True))
         + "."
@@ -124,6 +125,10 @@ def _importance(view: View, found: Mapping[str, Mapping[str, float]]) -> Picture
         f"differs from all of them in one parameter. The best tenth are {top} of {len(view.feasible)} trials"
         + ("; under 5, as here, take it as a hint." if top < 5 else ".")
     )
+    titles = [goal.title for goal in view.goals] if len(view.goals) > 1 else []
+    for title in titles:
+        if found and title not in found:
+            caption += f" {title} has no panel: its best values differ from the others in no parameter."
     return Picture("importance", "Parameter importance", caption, reason, lambda: drawing.importance(view, found, top))
 
 

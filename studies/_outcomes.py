@@ -12,7 +12,7 @@ from benchmark.measure.scores import METRIC, Normalised
 from benchmark.registry import REGISTRY
 from studies._metrics import METRICS
 from studies._spec import ERRORS, StudySpec
-from studies._storage import ABOUT
+from studies._meaning import ABOUT
 
 if TYPE_CHECKING:
     import optuna

@@ -18,7 +18,6 @@ from benchmark.store.files import write_atomically
 from studies._canvas import View
 from studies._figures import Picture, pictures
 from studies._outcomes import KINDS, SETTLED, kind, of_kind, plain, trial_table
-from studies._plan import range_of
 from studies._space import configured, space
 from studies._spec import Named, Point, StudySpec
 from studies._verdict import table, tested, verdicts
@@ -185,7 +184,7 @@ def _best(view: View, point: Point, found: Sequence[Parameter]) -> Iterator[str]
     chosen = view.best[0] if view.best else None
     heading = f"trial {chosen.number}" if chosen else ""
     rows = [
-        (one.name, range_of(one), plain(one.default), *([plain(chosen.params.get(one.name, ""))] if chosen else []),
+        (one.name, one.range, plain(one.default), *([plain(chosen.params.get(one.name, ""))] if chosen else []),
          one.description)
         for one in found
     ]  # fmt: skip

@@ -25,7 +25,7 @@ class Volume:
     numbers: list[int]
     """Trials, in the order they were begun."""
     shares: list[float]
-    """Of the box, what is at least as good as nothing that was reached; one a trial."""
+    """Of the box, what is no better than something that was reached; one a trial."""
 
 
 def volume(spec: StudySpec, found: Sequence[Goal], trials: Sequence[FrozenTrial]) -> Volume | None:
@@ -62,7 +62,7 @@ def _corner(spec: StudySpec, goal: Goal, seen: np.ndarray) -> tuple[float, str]:
     if goal.maximize:
         return 0.0, "zero"
     if goal.percent:
-        return 1.0, "all of it"
+        return 1.0, "its natural worst"
     return float(seen[np.isfinite(seen)].max(initial=0.0)), "the worst of any trial"
 
 
