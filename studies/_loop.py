@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.trial import TrialState
 
 from benchmark.errors import SpecError
 from benchmark.harness.watch import Watch
 from benchmark.search import Parameter
 from benchmark.store.records import Record
+from studies._locks import ask_lock
 from studies._objective import Judge, LacksError
-from studies._seats import SEAT, ask_lock, reclaim
+from studies._seats import MESSAGE, SEAT, is_lost, reclaim
 from studies._space import suggest, trial_board
 from studies._spec import Point, StudySpec
 from studies._trial import Lab, Outcome
@@ -50,7 +53,9 @@ class Loop:
         self.spec, self.point, self.study, self.found = spec, point, study, list(found)
         self.lab, self.judge, self.seat, self.say = lab, judge, seat, say
         self.run: Path = lab.run
-        self._lock = ask_lock(self.run, study.study_name)
+        self._lock = ask_lock(study._storage, self.run, study.study_name)
+        self._trial: optuna.Trial | None = None
+        self._broke = False
 
     def work(self) -> None:
         """Work until the study has as many finished trials as its spec asks for."""
@@ -63,19 +68,56 @@ class Loop:
                 if left <= 0:
                     return
                 if left > sum(trial.state == TrialState.RUNNING for trial in trials):
-                    self.study.optimize(self._objective, n_trials=1, catch=(TrialFailedError,), callbacks=[self._ended])
+                    self._one()
                     continue
             finally:
                 if self._lock.is_locked:
                     self._lock.release()
             time.sleep(PAUSE)  # others have the last ones in hand; should one of them die, its trial is ours
 
+    def _one(self) -> None:
+        """Take one trial and bring it to its end."""
+        self._trial, self._broke = None, False
+        try:
+            self.study.optimize(self._objective, n_trials=1, catch=(TrialFailedError,), callbacks=[self._ended])
+        except (UpdateFinishedTrialError, ValueError, AssertionError):  # what Optuna says of a trial that has ended
+            if not self._was_taken():
+                raise
+            assert self._trial is not None
+            self.say({"lost": self._trial.number})
+
+    def _was_taken(self) -> bool:
+        """Whether others held this worker for dead (a machine that slept), and the trial in hand is put up again.
+
+        The record of its cell is there for whoever works on it then.
+        """
+        if self._trial is None or self._broke:
+            return False
+        return self.study._storage.get_trial(self._trial._trial_id).state == TrialState.FAIL
+
     def _ended(self, _: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         self.say({"ended": trial.number, "state": trial.state.name, "values": trial.values})
 
     def _objective(self, trial: optuna.Trial) -> float | Sequence[float]:
+        self._trial = trial
+        try:
+            self._sit_down(trial)
+            return self._carried_out(trial)
+        except (optuna.TrialPruned, TrialFailedError, UpdateFinishedTrialError):
+            raise
+        except BaseException:
+            self._broke = True
+            raise
+
+    def _sit_down(self, trial: optuna.Trial) -> None:
+        """Say whose trial this is, while nobody else looks; a trial with a seat has had a heartbeat too."""
+        storage = self.study._storage
+        if isinstance(storage, BaseHeartbeat) and is_heartbeat_enabled(storage):
+            storage.record_heartbeat(trial._trial_id)
         trial.set_user_attr(SEAT, self.seat)
-        self._lock.release()  # taken in ``work``: from here on, who looks sees whose trial this is
+        self._lock.release()  # taken in ``work``
+
+    def _carried_out(self, trial: optuna.Trial) -> float | Sequence[float]:
         values = suggest(trial, self.found)
         try:
             board = trial_board(self.spec, self.point, self.found, values)
@@ -120,12 +162,12 @@ class Loop:
         if not record.ok:
             if is_missed(record):
                 raise self._infeasible(trial, record.error)
-            trial.set_user_attr("message", record.error)
+            trial.set_user_attr(MESSAGE, record.error)
             raise TrialFailedError(record.error)
         try:
             values, excess = self.judge.values(record), self.judge.excess(record)
         except LacksError as error:
-            trial.set_user_attr("message", str(error))
+            trial.set_user_attr(MESSAGE, str(error))
             raise TrialFailedError(str(error)) from None
         self.judge.done(record)
         for name, value in excess.items():
@@ -138,7 +180,7 @@ class Loop:
         Samplers do not look at failed trials; at pruned ones with a broken constraint they do.
         """
         trial.set_constraint(MISSED, 1.0)
-        trial.set_user_attr("message", message)
+        trial.set_user_attr(MESSAGE, message)
         return optuna.TrialPruned(message)
 
 
@@ -148,9 +190,7 @@ def settled(trials: Sequence[optuna.trial.FrozenTrial]) -> list[optuna.trial.Fro
     A trial whose worker died failed too, and does not count: it was put up again.
     """
     ended = (TrialState.COMPLETE, TrialState.PRUNED)
-    return [
-        one for one in trials if one.state in ended or (one.state == TrialState.FAIL and "message" in one.user_attrs)
-    ]
+    return [one for one in trials if one.state in ended or (one.state == TrialState.FAIL and not is_lost(one))]
 
 
 def is_missed(record: Record) -> bool:

@@ -10,9 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from benchmark.measure.scores import METRIC, Normalised
 from benchmark.registry import REGISTRY
+from studies._meaning import ABOUT
 from studies._metrics import METRICS
 from studies._spec import ERRORS, StudySpec
-from studies._meaning import ABOUT
 
 if TYPE_CHECKING:
     import optuna

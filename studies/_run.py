@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
 
 from benchmark.errors import PrunebenchError, SpecError
 from benchmark.harness.processes import THREADS, listen, order, reap, spawn
@@ -21,14 +20,16 @@ from benchmark.spec_files import validate
 from benchmark.specs import Leaderboard
 from benchmark.store.folders import check_run, open_run
 from studies._bars import TrialBars
+from studies._locks import ask_lock
 from studies._loop import Loop, Say, settled
+from studies._meaning import open_study
 from studies._metrics import METRICS
 from studies._objective import Judge
 from studies._sampling import PerTrialSeed, check_choices, make_pruner
-from studies._seats import ask_lock, take_seat
+from studies._seats import DEFAULT, is_lost, reclaim, take_seat
 from studies._space import board, default_values, distributions, space, trial_board
 from studies._spec import ERRORS, Point, StudySpec
-from studies._storage import NoStudyError, answering, is_alone, open_storage, open_study
+from studies._storage import NoStudyError, alone, answering, is_alone, open_storage
 from studies._trial import Lab
 
 WORK = ("study", "work")
@@ -86,16 +87,18 @@ def opened(spec: StudySpec, point: Point, run: Path, found: Sequence[Parameter],
         StoreError: a storage that cannot be reached.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = open_storage(spec.storage, run, create=create)
-    return open_study(
-        storage,
-        point.name,
-        spec.directions,
-        attributes(spec, point, found),
-        create=create,
-        sampler=PerTrialSeed(spec.sampler, spec.seed),
-        pruner=make_pruner(spec.pruner),
-    )
+    with answering(spec.storage):
+        storage = open_storage(spec.storage, run, create=create)
+        with ask_lock(storage, run, point.name) if create else contextlib.nullcontext():
+            return open_study(
+                storage,
+                point.name,
+                spec.directions,
+                attributes(spec, point, found),
+                create=create,
+                sampler=PerTrialSeed(spec.sampler, spec.seed),
+                pruner=make_pruner(spec.pruner),
+            )
 
 
 def run_study(spec: StudySpec, point: Point, run: Path, *, workers: int | None, quiet: bool) -> optuna.Study:
@@ -110,10 +113,15 @@ def run_study(spec: StudySpec, point: Point, run: Path, *, workers: int | None, 
     found = checked(spec, point)
     check_run(run)
     count = _workers(spec, point, workers)
-    with contextlib.suppress(
-        NoStudyError
-    ):  # one that means something else, or cannot be reached: before all is written
+    with contextlib.suppress(NoStudyError):  # one that means something else, or is out of reach: before all is written
         opened(spec, point, run, found, create=False)
+    with alone(spec.storage), answering(spec.storage):
+        return _carried_out(spec, point, run, found, count, quiet)
+
+
+def _carried_out(
+    spec: StudySpec, point: Point, run: Path, found: Sequence[Parameter], count: int, quiet: bool
+) -> optuna.Study:
     with TrialBars(spec, point, quiet) as bars:
         processes = [spawn(WORK) for _ in range(count)]
         try:
@@ -153,7 +161,7 @@ def work_here(spec: StudySpec, point: Point, run: Path, say: Say) -> None:
 
     found = space(spec, point)
     study = opened(spec, point, run, found, create=True)
-    seat = take_seat(run, point.name, is_alone(spec.storage))
+    seat = take_seat(run, point.name)
     threads = torch.get_num_threads()
     torch.set_num_threads(THREADS)  # as in a worker process: results depend on it
     try:
@@ -171,12 +179,10 @@ def _put_up_default(study: optuna.Study, run: Path, found: Sequence[Parameter]) 
     values = default_values(found)
     if values is None:
         return "the default configuration lies outside the ranges of this study, so that trial 0 is not it"
-    with ask_lock(run, study.study_name):
-        for trial in study.get_trials(deepcopy=False):
-            dead = trial.state == TrialState.FAIL and "message" not in trial.user_attrs
-            if trial.user_attrs.get("default") and not dead:
-                return ""
-        study.enqueue_trial(values, user_attrs={"default": True})
+    with ask_lock(study._storage, run, study.study_name):
+        reclaim(study, run)
+        if not any(trial.user_attrs.get(DEFAULT) and not is_lost(trial) for trial in study.get_trials(deepcopy=False)):
+            study.enqueue_trial(values, user_attrs={DEFAULT: True})
     return ""
 
 

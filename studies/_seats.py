@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 import warnings
 from dataclasses import dataclass
@@ -10,15 +11,20 @@ from pathlib import Path
 
 import optuna
 from filelock import FileLock, Timeout
+from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.storages._heartbeat import is_heartbeat_enabled
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmark.errors import SpecError, StoreError
 from benchmark.store.files import write_atomically
-from studies._storage import retry_once
+from studies._locks import workers_folder
 
 SEAT = "seat"
 """The attribute of a trial that says who works on it."""
+DEFAULT = "default"
+"""The attribute of the trial that is the default configuration."""
+MESSAGE = "message"
+"""The attribute of a trial that came to an end by itself without a value, and says why."""
+_RETRIED = "retry_history"  # Optuna's
 
 
 @dataclass(frozen=True)
@@ -34,24 +40,18 @@ class Seat:
         self.lock.release()
 
 
-def take_seat(run: Path, study: str, alone: bool) -> Seat:
+def take_seat(run: Path, study: str) -> Seat:
     """Return the first free place of a study in a run folder.
 
     Raises:
-        SpecError: ``alone``, and another process works on the study.
         StoreError: the folder cannot be written.
     """
-    folder = _folder(run, study)
+    folder = workers_folder(run, study)
     for number in count():
         lock = FileLock(folder / f"{number}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            if alone:
-                raise SpecError(
-                    f"study {study!r}: another process works on it, and SQLite is for one; wait for it, or take the "
-                    "journal file or PostgreSQL"
-                ) from None
             continue
         name = f"{number}-{secrets.token_hex(4)}"
         write_atomically(folder / f"{number}.name", name.encode())
@@ -59,41 +59,44 @@ def take_seat(run: Path, study: str, alone: bool) -> Seat:
     raise AssertionError("there is no last number")
 
 
-def ask_lock(run: Path, study: str) -> FileLock:
-    """Return the lock under which a trial is taken, so that no two workers take the last one."""
-    return FileLock(_folder(run, study) / "ask.lock")
-
-
 def reclaim(study: optuna.Study, run: Path) -> list[int]:
-    """Fail the trials whose worker is dead, put each up again once, and return their numbers.
+    """Fail the trials whose worker is dead, put each up again once, and return the numbers of those put up.
 
-    A database with a heartbeat knows by itself; elsewhere the lock of the worker's seat tells. Only for who holds
-    ``ask_lock``: a trial that has no seat yet then has no living worker.
+    A database with a heartbeat knows who is dead; elsewhere the lock of the worker's seat tells. Put up is every trial
+    that ended without a result of its own: also one whose worker was interrupted, and one whose finder died before he
+    had put it up. Only for who holds ``ask_lock``: a running trial without a seat has no living worker then.
     """
-    if is_heartbeat_enabled(study._storage):
-        before = _running(study)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            optuna.storages.fail_stale_trials(study)
-        left = {trial.number for trial in _running(study)}
-        return [trial.number for trial in before if trial.number not in left]
-    retry = retry_once()
-    dead = [trial for trial in _running(study) if not _is_alive(run, study.study_name, trial)]
-    for trial in dead:
-        study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-        retry(study, trial)
-    return [trial.number for trial in dead]
+    beats = is_heartbeat_enabled(study._storage)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if SEAT not in trial.user_attrs or not (beats or _is_alive(run, study.study_name, trial)):
+            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        optuna.storages.fail_stale_trials(study)
+        retry = RetryHeartbeatStaleTrialCallback(max_retry=1)
+    trials = study.get_trials(deepcopy=False)
+    again = {number for trial in trials for number in trial.system_attrs.get(_RETRIED, [])}
+    lost = [trial for trial in trials if is_lost(trial) and trial.number not in again and not is_retry(trial)]
+    for trial in lost:
+        fresh = copy.deepcopy(trial)  # what the storage remembers must stay as it is
+        fresh.user_attrs = {key: value for key, value in trial.user_attrs.items() if key == DEFAULT}
+        retry(study, fresh)
+    return [trial.number for trial in lost]
 
 
-def _running(study: optuna.Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+def is_lost(trial: FrozenTrial) -> bool:
+    """Whether a trial failed because its worker did, and says nothing of its configuration."""
+    return trial.state == TrialState.FAIL and MESSAGE not in trial.user_attrs
+
+
+def is_retry(trial: FrozenTrial) -> bool:
+    """Whether a trial is one that was put up again."""
+    return bool(trial.system_attrs.get(_RETRIED))
 
 
 def _is_alive(run: Path, study: str, trial: FrozenTrial) -> bool:
-    name = trial.user_attrs.get(SEAT)
-    if name is None:
-        return False
-    folder, number = _folder(run, study), str(name).partition("-")[0]
+    name = str(trial.user_attrs[SEAT])
+    folder, number = workers_folder(run, study), name.partition("-")[0]
     try:
         if (folder / f"{number}.name").read_text() != name:
             return False  # somebody else sits there now
@@ -103,12 +106,3 @@ def _is_alive(run: Path, study: str, trial: FrozenTrial) -> bool:
         return False
     except Timeout:
         return True
-
-
-def _folder(run: Path, study: str) -> Path:
-    folder = run / "studies" / study / "workers"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be made ({error.strerror}); give a folder you may write to") from None
-    return folder

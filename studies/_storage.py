@@ -5,27 +5,30 @@ Results are records in the run folder; a storage holds who works on what, and ca
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.storages.journal import JournalFileBackend
-from optuna.study import StudyDirection
+from filelock import FileLock, Timeout
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 
-from benchmark.errors import SpecError, StoreError
+from benchmark.errors import PrunebenchError, SpecError, StoreError
+from studies._journal import JournalFile
+from studies._locks import DatabaseLock
 from studies._spec import StorageSpec
 
-ABOUT = "prunebench"
-"""The study's attribute that says what its trials mean."""
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
 JOURNAL = "journal.log"
 CONNECT_SECONDS = 10
-_SHOWN = 80
+SILENCE_SECONDS = 60
+"""How long a database may say nothing on an open connection until it counts as lost."""
 
 
 class NoStudyError(StoreError):
@@ -37,11 +40,31 @@ def is_alone(settings: StorageSpec) -> bool:
     return settings.url is not None and settings.url.startswith("sqlite")
 
 
-def retry_once() -> RetryHeartbeatStaleTrialCallback:
-    """Return what puts the trial of a dead worker up again, once."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return RetryHeartbeatStaleTrialCallback(max_retry=1)
+@contextmanager
+def alone(settings: StorageSpec) -> Iterator[None]:
+    """Hold a storage that is for one process; any other is free to all.
+
+    Raises:
+        SpecError: another process holds it.
+    """
+    if not is_alone(settings):
+        yield
+        return
+    path = _file_of(str(settings.url))
+    lock = FileLock(path.with_name(path.name + ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise SpecError(
+            f"storage {settings.url}: another process works with it, and SQLite is for one; wait for it, or take the "
+            "journal file or PostgreSQL"
+        ) from None
+    except OSError as error:
+        raise StoreError(f"storage {settings.url} cannot be used ({error.strerror})") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def open_storage(settings: StorageSpec, run: Path, *, create: bool) -> BaseStorage:
@@ -58,7 +81,7 @@ def open_storage(settings: StorageSpec, run: Path, *, create: bool) -> BaseStora
     if kind == "sqlite":
         return _sqlite(settings.url, create)
     if kind in ("postgresql", "postgres"):
-        return _postgres(settings)
+        return _postgres(settings, create)
     raise SpecError(
         f"storage {public(settings.url)}: known are sqlite:///FILE and postgresql://USER@HOST/DATABASE; leave it out "
         "for a journal file beside the runs"
@@ -67,7 +90,8 @@ def open_storage(settings: StorageSpec, run: Path, *, create: bool) -> BaseStora
 
 def public(url: str) -> str:
     """Return an address without its password."""
-    return re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", url)
+    url = re.sub(r"(//[^:/@?]*):.*@", r"\1:***@", url)  # to the last @: an unescaped one may be part of it
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", url)
 
 
 def _journal(path: Path, create: bool) -> BaseStorage:
@@ -75,29 +99,58 @@ def _journal(path: Path, create: bool) -> BaseStorage:
         raise NoStudyError(f"{path}: no such file; no study was run in this folder (prunebench study run)")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(path)))
+        return JournalStorage(JournalFile(path))
     except OSError as error:
         raise StoreError(f"{path}: cannot be used ({error.strerror}); give a folder you may write to") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{path}: broken ({type(error).__name__}: {error}); move it away, and prunebench study rebuild makes the "
-            "study anew from its records"
-        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:  # lines of something else
+        raise StoreError(JournalFile.broken(path, error)) from None
 
 
-def _sqlite(url: str, create: bool) -> BaseStorage:
+def _file_of(url: str) -> Path:
+    """Return the file of an SQLite address.
+
+    Raises:
+        SpecError: it names none.
+    """
     path = Path(url.removeprefix("sqlite:///"))
     if not url.startswith("sqlite:///") or not path.name or path.name == ":memory:":
         raise SpecError(f"storage {url}: give a file, e.g. sqlite:///studies.db")
-    if not create and not path.is_file():
-        raise NoStudyError(f"{path}: no such file; no study was run in this storage (prunebench study run)")
+    return path
+
+
+def _sqlite(url: str, create: bool) -> BaseStorage:
+    path = _file_of(url)
     if not path.parent.is_dir():
         raise StoreError(f"{path.parent}: no such folder; make it, or give another place for the storage")
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path}: not a file; give another place for the storage")
+    if not create and not path.exists():
+        raise NoStudyError(f"{path}: no such file; no study was run in this storage (prunebench study run)")
     with _reached(url):
+        from sqlalchemy import create_engine
+
+        engine = create_engine(url)
+        try:
+            _check_begun(engine, url, create)
+        finally:
+            engine.dispose()
         return RDBStorage(url)
 
 
-def _postgres(settings: StorageSpec) -> BaseStorage:
+class _Database(RDBStorage):
+    """Optuna's, with a heart that misses a beat instead of stopping: how many may be missed is what grace is for."""
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Say that a trial's worker lives; a database that is away for good is told by the next thing it is asked."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            super().record_heartbeat(trial_id)
+        except (SQLAlchemyError, StorageInternalError) as error:
+            warnings.warn(f"a sign of life did not reach the database: {_said(error)}", stacklevel=1)
+
+
+def _postgres(settings: StorageSpec, create: bool) -> BaseStorage:
     assert settings.url is not None
     url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", settings.url)
     try:
@@ -106,15 +159,37 @@ def _postgres(settings: StorageSpec) -> BaseStorage:
         raise SpecError(
             f"storage {public(settings.url)}: its driver is missing: pip install 'prunebench[postgres]'"
         ) from None
+    connect = {
+        "connect_timeout": CONNECT_SECONDS,
+        "keepalives_idle": SILENCE_SECONDS,
+        "tcp_user_timeout": 1000 * SILENCE_SECONDS,
+    }
+    options: dict[str, Any] = {"connect_args": connect, "pool_pre_ping": True}
     with _reached(settings.url), warnings.catch_warnings():
+        from sqlalchemy import create_engine
+
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return RDBStorage(
-            url,
-            engine_kwargs={"connect_args": {"connect_timeout": CONNECT_SECONDS}, "pool_pre_ping": True},
-            heartbeat_interval=settings.heartbeat,
-            grace_period=settings.grace,
-            heartbeat_stale_trial_callback=retry_once(),
-        )
+        engine = create_engine(url, **options)
+        try:
+            _check_begun(engine, settings.url, create)
+            with DatabaseLock(engine, "tables"):  # of two that make the tables at once, one would fail
+                return _Database(
+                    url, engine_kwargs=options, heartbeat_interval=settings.heartbeat, grace_period=settings.grace
+                )
+        finally:
+            engine.dispose()
+
+
+def _check_begun(engine: Engine, url: str, create: bool) -> None:
+    """Refuse to make tables where nothing is to be made.
+
+    Raises:
+        NoStudyError: the database is there, and holds no studies.
+    """
+    from sqlalchemy import inspect
+
+    if not inspect(engine).has_table("studies") and not create:
+        raise NoStudyError(f"storage {public(url)}: no study was run in it (prunebench study run)")
 
 
 @contextmanager
@@ -124,11 +199,12 @@ def _reached(url: str) -> Iterator[None]:
 
     try:
         yield
-    except SQLAlchemyError as error:
-        said = " ".join(str(getattr(error, "orig", None) or error).split())
+    except (SQLAlchemyError, StorageInternalError) as error:
         raise StoreError(
-            f"storage {public(url)} cannot be reached: {said[:300]}; is it running, and is the address right?"
+            f"storage {public(url)} cannot be reached: {_said(error)}; is it running, and is the address right?"
         ) from None
+    except ValueError as error:  # SQLAlchemy: a port that is no number
+        raise SpecError(f"storage {public(url)}: not an address ({error})") from None
     except RuntimeError as error:  # Optuna: the tables are of another version
         raise StoreError(f"storage {public(url)} is of another Optuna: {' '.join(str(error).split())[:300]}") from None
     except OSError as error:
@@ -142,93 +218,34 @@ def answering(settings: StorageSpec) -> Iterator[None]:
     Raises:
         StoreError: the storage does not answer any more.
     """
+    from sqlalchemy.exc import SQLAlchemyError
+
     try:
         yield
-    except optuna.exceptions.StorageInternalError as error:
+    except PrunebenchError:
+        raise
+    except Exception as error:
+        # Optuna asks a lost storage again in its clean-up, and what comes out is the error of that: look behind it.
+        behind = [one for one in _chain(error) if isinstance(one, (StorageInternalError, SQLAlchemyError, StoreError))]
+        if not behind:
+            raise
+        if isinstance(behind[0], StoreError):
+            raise StoreError(str(behind[0])) from None
         where = "the journal file" if settings.url is None else public(settings.url)
-        said = " ".join(str(error.__cause__ or error).split())[:300]
-        raise StoreError(f"{where} does not answer any more: {said}; records are kept, run the same again") from None
+        raise StoreError(
+            f"storage {where} does not answer any more: {_said(behind[0])}; records are kept, run the same again"
+        ) from None
 
 
-# --- studies ------------------------------------------------------------------------------------------------------
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it came out of."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or found.__context__
 
 
-def open_study(
-    storage: BaseStorage,
-    name: str,
-    directions: Sequence[str],
-    attrs: Mapping[str, Any],
-    *,
-    create: bool,
-    sampler: optuna.samplers.BaseSampler | None = None,
-    pruner: optuna.pruners.BasePruner | None = None,
-) -> optuna.Study:
-    """Return the study of that name, if it means what ``attrs`` and ``directions`` say; make it if it is not there.
-
-    Optuna itself would go on with whatever a study of that name was about.
-
-    Raises:
-        SpecError: a study of that name that means something else.
-        NoStudyError: there is none, and ``create`` is not set.
-    """
-    meant = json.loads(json.dumps({**attrs, "directions": list(directions)}))
-    try:
-        study = optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
-    except KeyError:
-        if not create:
-            known = sorted(optuna.get_all_study_names(storage))
-            said = f"it holds {', '.join(known)}" if known else "it holds none"
-            raise NoStudyError(f"no study {name!r} in this storage ({said}); begin it: prunebench study run") from None
-        study = _created(storage, name, directions, sampler, pruner)
-    if ABOUT not in study.user_attrs:
-        if study.get_trials(deepcopy=False) and not create:
-            raise SpecError(f"study {name!r} was not made by prunebench; give the spec another name")
-        study.set_user_attr(ABOUT, meant)  # of two that make it at once, both write what they mean, and read it again
-    _check_same(study, meant)
-    return study
-
-
-def _created(
-    storage: BaseStorage,
-    name: str,
-    directions: Sequence[str],
-    sampler: optuna.samplers.BaseSampler | None,
-    pruner: optuna.pruners.BasePruner | None,
-) -> optuna.Study:
-    try:
-        return optuna.create_study(
-            storage=storage,
-            study_name=name,
-            directions=[StudyDirection[one.upper()] for one in directions],
-            sampler=sampler,
-            pruner=pruner,
-        )
-    except optuna.exceptions.DuplicatedStudyError:  # another worker was quicker
-        return optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
-
-
-def _check_same(study: optuna.Study, meant: Mapping[str, Any]) -> None:
-    """Refuse a study that means something else.
-
-    Raises:
-        SpecError: its directions, space, split or anything else that its values hang on differ.
-    """
-    there: dict[str, Any] = study.user_attrs.get(ABOUT) or {}
-    real = [direction.name.lower() for direction in study.directions]
-    for key in sorted({*meant, *there}, key=lambda key: (key == "spec", key)):  # the hash last: the others say more
-        old, new = there.get(key), meant.get(key)
-        old = real if key == "directions" else old
-        if old != new:
-            said = f"{key}: {_shown(old, new)} there, {_shown(new, old)} asked for"
-            raise SpecError(
-                f"there is a study {study.study_name!r} of another meaning ({said}); give the spec another name, or "
-                "another folder"
-            )
-
-
-def _shown(value: Any, other: Any) -> str:
-    """Return a value in few words; of mappings only what differs."""
-    if isinstance(value, dict) and isinstance(other, dict):
-        value = {key: value.get(key) for key in {*value, *other} if value.get(key) != other.get(key)}
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+def _said(error: BaseException) -> str:
+    """Return what a database said, in one line."""
+    inner = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+    return " ".join(str(getattr(inner, "orig", None) or inner).split())[:300]
