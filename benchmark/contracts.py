@@ -22,10 +22,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmark.api import Budget, Calibrate, Fit, Method, Prune, Quantise, Refill, Rewind, Statistic, Step
+from benchmark.api import (
+    Budget,
+    Calibrate,
+    Fit,
+    Method,
+    MethodConfig,
+    Prune,
+    Quantise,
+    Refill,
+    Rewind,
+    Statistic,
+    Step,
+)
 from benchmark.errors import SpecError
 from benchmark.harness.tree import checked_program
-from benchmark.promises import check_described, check_words, promise
+from benchmark.promises import check_described, check_ranges, check_words, promise
 from benchmark.registry import REGISTRY
 from benchmark.specs import digest
 
@@ -70,7 +82,7 @@ def check_card(name: str, /) -> None:
 
 
 def check_config(name: str, /, **options: Any) -> None:
-    """Check that options are typed, described, and the same again when read back from a record."""
+    """Check that options are typed, described, and the same again when read back from a record; and their ranges."""
     method: Method = REGISTRY.get("method", name, **options)
     config, kind = method.config, type(method.config)
     check_described(name, config)
@@ -84,6 +96,10 @@ def check_config(name: str, /, **options: Any) -> None:
     recorded = config.model_dump(mode="json", exclude_defaults=True)  # what a cell's identity holds
     again = REGISTRY.get("method", name, **recorded).config
     promise(again == config, f"{name}: options {recorded} of a record do not give the method that made it")
+    check_ranges(name, kind)
+    for budget in budgets(name, KEEPS[:1]) if isinstance(config, MethodConfig) else ():
+        turned = {one.name for one in method.searchable(budget) if one.usual}
+        promise("split" in turned, f"{name}: 'split' is not in the space of a study; leave its field as it is")
     unknown = "_no_such_option"
     try:
         REGISTRY.get("method", name, **{unknown: 1})
@@ -104,6 +120,24 @@ def check_program(name: str, budget: Budget, /, **options: Any) -> None:
         promise(same, f"{name}: two equal programs under {budget} have different hashes; steps must be plain data")
         trained = sum(step.steps for step in program if isinstance(step, Fit))
         promise(trained in (0, total), f"{name}: trains {trained} steps under {budget}, but {total} were given")
+        if isinstance(method.config, MethodConfig):
+            _check_split_one(name, budget, total, options)
+
+
+def _check_split_one(name: str, budget: Budget, total: int, options: dict[str, Any]) -> None:
+    """Check that ``split`` 1 leaves no training for after the last Prune; options that forbid it may say so."""
+    method: Method = REGISTRY.get("method", name, **{**options, "split": 1.0})
+    try:
+        program = checked_program(name, method, budget, total)
+    except SpecError:
+        return
+    pruned = [place for place, step in enumerate(program) if isinstance(step, Prune)]
+    later = program[pruned[-1] + 1 :] if pruned else ()
+    promise(
+        not any(isinstance(step, Fit) for step in later),
+        f"{name}: trains after the last Prune under {budget} although split = 1; take the first Fit's steps from "
+        "Method.before",
+    )
 
 
 def check_pruning(name: str, budget: Budget, /, **options: Any) -> None:

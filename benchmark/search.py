@@ -9,7 +9,7 @@ import math
 import types
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -47,7 +47,7 @@ class Search:
             raise SpecError(f"the range from {self.low:g} to {self.high:g} is empty")
         if self.log and self.low <= 0:
             raise SpecError(f"low = {self.low:g}: a log scale begins above zero (zero belongs to an ablation)")
-        if self.step is not None and (self.log or self.step <= 0):
+        if self.step is not None and (self.log or not self.step > 0):
             raise SpecError(f"step = {self.step:g}: a step is above zero and goes with a linear scale")
 
 
@@ -69,6 +69,14 @@ class Parameter:
     """What holds when nothing is said; None where that is no value of its range."""
     usual: bool
     description: str
+
+    @property
+    def range(self) -> str:
+        """Its range as a reader would write it: ``1e-08 to 0.001, log``, or the choices."""
+        if self.kind == "choice":
+            return ", ".join(map(str, self.choices))
+        scale = (", log" if self.log else "") + (f", steps of {self.step:g}" if self.step else "")
+        return f"{self.low:g} to {self.high:g}{scale}"
 
 
 def parameters(
@@ -97,7 +105,10 @@ def parameters(
 def _parameter(
     name: str, field: FieldInfo, search: Search, path: tuple[str | int, ...], prefix: str, default: Any
 ) -> Parameter:
-    kind, choices = kind_of(field.annotation)
+    try:
+        kind, choices = kind_of(field.annotation)
+    except SpecError as error:
+        raise SpecError(f"option {name!r}: {error}") from None
     if (kind == "choice") != (search.low is None):
         raise SpecError(
             f"option {name!r}: {'choices have no ends' if kind == 'choice' else 'a number needs both ends'}"
@@ -127,10 +138,12 @@ def kind_of(annotation: Any) -> tuple[Kind, tuple[Any, ...]]:
         inner = [part for part in get_args(annotation) if part is not type(None)]
         if len(inner) == 1:
             return kind_of(inner[0])
+    if get_origin(annotation) is Annotated:
+        return kind_of(get_args(annotation)[0])
     if get_origin(annotation) is Literal:
         return "choice", get_args(annotation)
     if annotation is bool:
         return "choice", (False, True)
     if annotation in (int, float):
         return ("int" if annotation is int else "float"), ()
-    raise SpecError(f"a study cannot turn an option of type {annotation}")
+    raise SpecError(f"no study can turn an option of type {annotation}; take its range away")

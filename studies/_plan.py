@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.search import Parameter
-
 from benchmark.api import Fit
 from benchmark.cli._tables import print_table
 from benchmark.errors import SpecError
 from benchmark.harness.tree import CellPath, grow
+from benchmark.search import Parameter
 from studies._run import checked, plain_board
 from studies._space import trial_board
 from studies._spec import Point, StudySpec
@@ -57,16 +56,7 @@ def _ends(path: CellPath) -> list[int]:
 
 
 def _row(one: Parameter) -> tuple[str, str, str, str]:
-    return one.name, range_of(one), _text(one.default), one.description
-
-
-def range_of(one: Parameter) -> str:
-    """Return a parameter's range as a reader would write it."""
-    if one.kind == "choice":
-        return ", ".join(map(str, one.choices))
-    return (
-        f"{one.low:g} to {one.high:g}" + (", log" if one.log else "") + (f", steps of {one.step:g}" if one.step else "")
-    )
+    return one.name, one.range, _text(one.default), one.description
 
 
 def _text(value: Any) -> str:

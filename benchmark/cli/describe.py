@@ -10,8 +10,10 @@ import typer
 
 from benchmark.cli._plugins import PLURALS, about, card, kind_of
 from benchmark.registry import REGISTRY
+from benchmark.search import parameters
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
     from benchmark.text.rules import TextRule
@@ -23,7 +25,10 @@ def describe(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=" | ".join(PLURALS))],
     name: Annotated[str, typer.Argument(metavar="NAME")],
 ) -> None:
-    """Show what a plug-in does, its options with defaults and ranges, and a normaliser's rules."""
+    """Show what a plug-in does, its options with defaults and ranges, and a normaliser's rules.
+
+    Under "in a study" stands what `prunebench study` tries of an option.
+    """
     which = kind_of(kind)
     plugin = REGISTRY.lookup(which, name)
     facts = about(which, name)
@@ -40,7 +45,8 @@ def describe(
     config = getattr(plugin, "Config", None)
     if config is not None:
         switches = {rule.name for rule in rules}
-        _print_options(list(_options({k: v for k, v in config.model_fields.items() if k not in switches})), bool(rules))
+        fields = {name: field for name, field in config.model_fields.items() if name not in switches}
+        _print_options(list(_options(fields)), _searched(config), bool(rules))
     if rules:
         _print_rules(name, rules)
 
@@ -70,14 +76,23 @@ def _type(annotation: Any) -> str:
     return text or str(annotation).replace("typing.", "")
 
 
-def _print_options(rows: list[tuple[str, str, str, str]], has_rules: bool) -> None:
+def _searched(config: type[BaseModel]) -> dict[str, str]:
+    """Return what a study turns of each option that carries a range; some only where the study names them."""
+    return {one.name: one.range if one.usual else f"if named: {one.range}" for one in parameters(config)}
+
+
+def _print_options(rows: list[tuple[str, str, str, str]], searched: dict[str, str], has_rules: bool) -> None:
     if not rows:
         print("options: a switch for each rule" if has_rules else "options: none")
         return
     from benchmark.cli._tables import print_table
 
     print()
-    print_table(("option", "type", "default", "what"), rows, whole=("option",))
+    if searched:  # no column of nothing where no option has a range
+        ranged = [(name, kind, default, searched.get(name, ""), what) for name, kind, default, what in rows]
+        print_table(("option", "type", "default", "in a study", "what"), ranged, whole=("option",))
+    else:
+        print_table(("option", "type", "default", "what"), rows, whole=("option",))
 
 
 def _print_rules(name: str, rules: tuple[TextRule, ...]) -> None:

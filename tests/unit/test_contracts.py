@@ -6,11 +6,11 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 import torch
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from benchmark import contracts
 from benchmark.api import Budget, Calibrate, Config, Fit, Method, MethodConfig, Prune, Rule, Step
@@ -20,6 +20,7 @@ from benchmark.pruning.groups import GroupRule, L1Groups, per_member
 from benchmark.pruning.propagation import compacted
 from benchmark.pruning.weights import RandomColumns
 from benchmark.registry import REGISTRY
+from benchmark.search import Search
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import Group, Structure
 from benchmark.whisper.surgery import shrink
@@ -37,10 +38,11 @@ class Good(Method):
     rule: ClassVar[type[Rule]] = L1Groups
 
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
-        yield Fit(steps=1)
+        before = self.before(self.config.split, total_steps)
+        yield Fit(steps=before)
         if budget.keep is not None:
             yield Prune(rule=self.rule(budget=budget))
-        yield Fit(steps=total_steps - 1)
+        yield Fit(steps=total_steps - before)
 
 
 @pytest.fixture
@@ -107,6 +109,28 @@ def test_a_program_that_trains_too_little_or_never_ends(tried) -> None:
     tried(Endless)
     with pytest.raises(SpecError, match="is it finite"):
         contracts.check_program("tried", Budget())
+
+
+def test_a_program_that_trains_after_pruning_although_all_steps_were_to_come_before(tried) -> None:
+    class Deaf(Good):
+        def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
+            yield from (Fit(steps=1), Prune(rule=L1Groups(budget=budget)), Fit(steps=total_steps - 1))
+
+    class Refuses(Deaf):
+        def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
+            if self.config.split == 1:
+                raise SpecError("tried: there are rounds after the first Prune")
+            yield from super().program(budget, total_steps)
+
+    class WithoutSplit(Deaf):
+        Config = Config
+
+    tried(Deaf)
+    with pytest.raises(AssertionError, match=r"trains after the last Prune under prunable_stored@0\.5 although split"):
+        contracts.check_program("tried", HALF)
+    for good in (Refuses, WithoutSplit):
+        tried(good)
+        contracts.check_program("tried", HALF)
 
 
 # --- pruning ------------------------------------------------------------------------------------------------------
@@ -259,6 +283,71 @@ def test_options_that_break_a_promise(tried, config: Any, options: dict[str, flo
     tried(type("Optioned", (Good,), {"Config": config, "__doc__": Good.__doc__}))
     with pytest.raises(AssertionError, match=f"tried: {said}"):
         contracts.check_config("tried", **options)
+
+
+class Rules(MethodConfig):
+    """Options with ranges that are all right: the one that does not go with the default is not a usual one."""
+
+    low: Annotated[float, Search(0.0, 1.0)] = Field(default=0.5, ge=0, le=1, description="a number")
+    count: Annotated[int, Search(1, 8, log=True)] = Field(default=2, ge=1, description="a whole number")
+    kind: Annotated[Literal["a", "b"], Search(usual=False)] = Field(default="a", description="b needs a count of 1")
+
+    @model_validator(mode="after")
+    def _b_goes_with_one(self) -> Rules:
+        if self.kind == "b" and self.count != 1:
+            raise ValueError("kind = b needs count = 1")
+        return self
+
+
+class TooWide(Rules):
+    """A study would run into the limits of the option."""
+
+    low: Annotated[float, Search(0.0, 2.0)] = Field(default=0.5, ge=0, le=1, description="a number")
+
+
+class TooWideIfNamed(Rules):
+    """The same, only where a study names it."""
+
+    low: Annotated[float, Search(0.0, 2.0, usual=False)] = Field(default=0.5, ge=0, le=1, description="a number")
+
+
+class Clash(Rules):
+    """A usual choice that another option forbids."""
+
+    kind: Annotated[Literal["a", "b"], Search()] = Field(default="a", description="b needs a count of 1")
+
+
+class Halves(Rules):
+    """Whole numbers from a half on."""
+
+    count: Annotated[int, Search(0.5, 8)] = Field(default=2, description="a whole number")
+
+
+class NoSplit(MethodConfig):
+    """Takes the split out of its space."""
+
+    split: float = Field(default=0.5, gt=0, le=1, description="the same without a range")
+
+
+def test_ranges_that_are_all_right(tried) -> None:
+    tried(type("Ranged", (Good,), {"Config": Rules, "__doc__": Good.__doc__}))
+    contracts.check_config("tried")
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (TooWide, r"a study may set low = 2\.0, and the option refuses it: .* less than or equal to 1"),
+        (TooWideIfNamed, r"a study may set low = 2\.0"),
+        (Clash, "a study may set kind = b, and the option refuses it: .*needs count = 1"),
+        (Halves, "option 'count' takes whole numbers, and its range is 0.5 to 8"),
+        (NoSplit, "'split' is not in the space of a study"),
+    ],
+)
+def test_ranges_that_break_a_promise(tried, config: Any, said: str) -> None:
+    tried(type("Ranged", (Good,), {"Config": config, "__doc__": Good.__doc__}))
+    with pytest.raises(AssertionError, match=f"tried: {said}"):
+        contracts.check_config("tried")
 
 
 @pytest.mark.parametrize(
