@@ -106,6 +106,7 @@ def _trial(record: Record, values: Mapping[str, Any], found: Sequence[Parameter]
             attributes["message"] = str(error)
     elif record.data["status"] == "pruned":
         state = TrialState.PRUNED
+        told = [seen[max(seen)]] if seen and one_objective else None  # as Optuna does when it stops a trial
     else:
         attributes["message"] = record.error
         if is_missed(record):

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optuna
-from benchmark.search import Parameter
 
 from benchmark.cli._flow import ScoresLeftOutError, report_table, say_left_out, say_written
-from benchmark.cli._tables import console
 from benchmark.errors import SpecError
 from benchmark.measure.scores import Normalised
+from benchmark.search import Parameter
 from studies._final import RESAMPLES, Tested, best_trials, boards, by_seed, dense_entry, difference, entry, test
 from studies._loop import settled
 from studies._run import checked, run_study
@@ -59,15 +58,13 @@ def tune_all(spec: StudySpec, run: Path, *, workers: int | None, quiet: bool) ->
     winners, dense = _tested(spec, studies, spaces, run, workers=workers, quiet=quiet)
     table = comparison(spec, winners)
     folder = run / TUNED
-    folder.mkdir(parents=True, exist_ok=True)
-    table.to_csv(folder / "comparison.csv", index=False)
-    _show(table)
+    compared = write_comparison(spec, table, folder)
     left_out: list[str] = []
     try:
         written = report_table(_frame(spec, run, winners, dense, quiet=quiet), folder)
     except ScoresLeftOutError as error:
         written, left_out = error.written, error.faults
-    say_written([folder / "comparison.csv", *written])
+    say_written([*compared, *written])
     say_left_out(left_out)
     for name in empty:
         print(f"study {name}: no trial is feasible; it has no row. See {run / 'studies' / name / 'study.md'}")
@@ -146,15 +143,62 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _show(table: pd.DataFrame) -> None:
-    from benchmark.cli._tables import print_table
+def told(table: pd.DataFrame, split: str) -> list[dict[str, str]]:
+    """Return the rows of ``comparison`` as a reader wants them: one cell a number with its range."""
+    rows = []
+    for _, row in table.iterrows():
+        gained = np.isfinite(row.get("difference", float("nan")))
+        rows.append(
+            {
+                "method": row["method"],
+                "budget": row["budget"],
+                "trials": str(row["trials"]),
+                f"default, {split} %": _spread(row, "default", split),
+                f"tuned, {split} %": _spread(row, "tuned", split),
+                "tuned − default [95 %]": f"{row['difference']:+.2f} [{row['lo']:+.2f}, {row['hi']:+.2f}]"
+                if gained
+                else "–",
+                "what was chosen": row["parameters"],
+            }
+        )
+    return rows
 
-    if table.empty:
-        return
-    shown = table.drop(columns=["parameters"])
-    rows = [tuple(_short(value) for value in row) for row in shown.itertuples(index=False)]
-    console().print(f"\nTuned and default on test, means over seeds {table.attrs['seeds']}:")
-    print_table(tuple(shown.columns), rows, whole=("method",))
+
+def _spread(row: pd.Series, name: str, split: str) -> str:
+    rate = row[f"{name} % on {split}"]
+    return (
+        f"{rate:.2f} ({row[f'{name} lowest']:.2f} to {row[f'{name} highest']:.2f})" if np.isfinite(rate) else "failed"
+    )
+
+
+def write_comparison(spec: StudySpec, table: pd.DataFrame, folder: Path) -> list[Path]:
+    """Print the comparison, write it as CSV and Markdown, and return the paths."""
+    from benchmark.cli._tables import print_table
+    from benchmark.store.files import write_atomically
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / "comparison.csv", folder / "comparison.md"]
+    assert spec.test is not None
+    split = next(iter(spec.test.splits))
+    rows = told(table, split)
+    title = (
+        f"Tuned and default on {split}: {spec.trials} trials a method, {spec.training.steps} training steps a trial, "
+        f"chosen by {spec.objectives[0]} on {spec.tune.split}; mean and range of {len(spec.test.seeds)} seed(s), "
+        f"differences with 95 % intervals over seeds and utterances ({RESAMPLES:,} resamples)."
+    )
+    write_atomically(paths[0], table.to_csv(index=False).encode())
+    write_atomically(paths[1], f"{title}\n\n{_markdown(rows)}\n".encode())
+    print(f"\n{title}\n")
+    if rows:
+        print_table(tuple(rows[0]), [tuple(row.values()) for row in rows], whole=tuple(rows[0])[:-1])
+        print()
+    return paths
+
+
+def _markdown(rows: Sequence[dict[str, str]]) -> str:
+    import pandas as pd
+
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True) if rows else "No row."
 
 
 def _frame(spec: StudySpec, run: Path, winners: Sequence[Winner], dense: Tested, *, quiet: bool) -> pd.DataFrame:
