@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import optuna
-from benchmark.search import Parameter
 
 from benchmark.errors import SpecError
 from benchmark.harness.tree import grow
 from benchmark.measure.bootstrap import Paired, paired_over_seeds
 from benchmark.measure.scores import Normalised, Scored, scored
+from benchmark.search import Parameter
 from benchmark.specs import Leaderboard, MethodSpec, Row, digest
 from benchmark.store.records import Record
 from studies._space import board, configured
@@ -136,6 +136,12 @@ def final(
     entries = [dense_entry(spec, point), entry(spec, point, "default", found, default)]
     entries += [entry(spec, point, f"trial {one.number}", found, one.params) for one in chosen]
     tested = test(entries, run, workers=workers, quiet=quiet)
+    return outcome(spec, tested, None if len(spec.objectives) > 1 else f"trial {chosen[0].number}")
+
+
+def outcome(spec: StudySpec, tested: Sequence[Tested], best: str | None) -> dict[str, Any]:
+    """Return what came out of a test: of dense, the default and the best, or of a front; in this order."""
+    assert spec.test is not None
     normalised = Normalised(spec.normalizer)
     split = next(iter(spec.test.splits))
     return {
@@ -144,7 +150,7 @@ def final(
         "resamples": RESAMPLES,
         "steps": spec.training.steps,
         "entries": [_told(one, tested[1], split, normalised) for one in tested],
-        "best": None if len(spec.objectives) > 1 else f"trial {chosen[0].number}",
+        "best": best,
     }
 
 

@@ -14,7 +14,18 @@ from benchmark.cli._flow import ScoresLeftOutError, report_table, say_left_out, 
 from benchmark.errors import SpecError
 from benchmark.measure.scores import Normalised
 from benchmark.search import Parameter
-from studies._final import RESAMPLES, Tested, best_trials, boards, by_seed, dense_entry, difference, entry, test
+from studies._final import (
+    RESAMPLES,
+    Tested,
+    best_trials,
+    boards,
+    by_seed,
+    dense_entry,
+    difference,
+    entry,
+    outcome,
+    test,
+)
 from studies._loop import settled
 from studies._run import checked, run_study
 from studies._spec import Point, StudySpec
@@ -53,9 +64,11 @@ def tune_all(spec: StudySpec, run: Path, *, workers: int | None, quiet: bool) ->
     studies = {}
     for point in spec.points():
         studies[point.name] = run_study(spec, point, run, workers=workers, quiet=quiet)
-        write_study(studies[point.name], spec, point.folder(run))
     empty = [name for name, study in studies.items() if not best_trials(study)]
     winners, dense = _tested(spec, studies, spaces, run, workers=workers, quiet=quiet)
+    ended = {win.point.name: outcome(spec, [dense, win.default, win.tuned], win.tuned.entry.name) for win in winners}
+    for point in spec.points():
+        write_study(studies[point.name], spec, point.folder(run), final=ended.get(point.name))
     table = comparison(spec, winners)
     folder = run / TUNED
     compared = write_comparison(spec, table, folder)
@@ -68,9 +81,11 @@ def tune_all(spec: StudySpec, run: Path, *, workers: int | None, quiet: bool) ->
     say_left_out(left_out)
     for name in empty:
         print(f"study {name}: no trial is feasible; it has no row. See {run / 'studies' / name / 'study.md'}")
-    failed = [one for one in (dense, *(part for win in winners for part in (win.default, win.tuned))) if not one.ok]
-    for one in failed:
-        print(f"test of {one.entry.name} failed: {one.failure}")
+    parts = [("dense", dense)]
+    parts += [(f"{win.point.name}, {one.entry.name}", one) for win in winners for one in (win.default, win.tuned)]
+    failed = [(name, one.failure) for name, one in parts if not one.ok]
+    for name, failure in failed:
+        print(f"test of {name} failed: {failure}")
     return 1 if empty or failed or left_out else 0
 
 
@@ -88,8 +103,9 @@ def _tested(
     for point in points:
         found, study = spaces[point.name], studies[point.name]
         default = {one.name: one.default for one in found}
-        entries.append(entry(spec, point, f"{point.name} default", found, default))
-        entries.append(entry(spec, point, f"{point.name} tuned", found, best_trials(study)[0].params))
+        best = best_trials(study)[0]
+        entries.append(entry(spec, point, "default", found, default))
+        entries.append(entry(spec, point, f"trial {best.number}", found, best.params))
     tested = test(entries, run, workers=workers, quiet=quiet)
     winners = [
         Winner(
