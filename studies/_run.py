@@ -23,11 +23,10 @@ from studies._bars import TrialBars
 from studies._locks import ask_lock
 from studies._loop import Loop, Say, settled
 from studies._meaning import open_study
-from studies._metrics import METRICS
 from studies._objective import Judge
 from studies._sampling import PerTrialSeed, check_choices, make_pruner
 from studies._seats import DEFAULT, is_lost, reclaim, take_seat
-from studies._space import board, default_values, distributions, space, trial_board
+from studies._space import board, default_values, distributions, is_timed, space, trial_board
 from studies._spec import ERRORS, Point, StudySpec
 from studies._storage import NoStudyError, alone, answering, is_alone, open_storage
 from studies._trial import Lab
@@ -221,9 +220,5 @@ def _workers(spec: StudySpec, point: Point, asked: int | None) -> int:
         return 0 if asked == 0 else 1
     if asked is not None:
         return min(asked, spec.trials)
-    return 1 if torch.cuda.is_available() else max(1, min(os.cpu_count() or 1, spec.trials))
-
-
-def is_timed(spec: StudySpec) -> bool:
-    """Whether a study needs timings, which other workers disturb."""
-    return any(METRICS[name].source == "timing" for name in (*spec.objectives, *spec.constraints))
+    alone = torch.cuda.is_available() or is_timed(spec)  # neighbours would slow down what is timed
+    return 1 if alone else max(1, min(os.cpu_count() or 1, spec.trials))

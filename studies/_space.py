@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from benchmark.search import Parameter, parameters
-
 from benchmark.api import Budget, Method
 from benchmark.errors import SpecError, nearest
 from benchmark.registry import REGISTRY
+from benchmark.search import Parameter, parameters
 from benchmark.specs import CorpusSpec, Leaderboard, MethodSpec, Row, Training
 from studies._metrics import METRICS
 from studies._spec import Point, Range, StudySpec
@@ -32,8 +31,7 @@ def space(spec: StudySpec, point: Point) -> list[Parameter]:
     method: Method = REGISTRY.get("method", point.method.name, **point.method.options)
     known = {one.name: one for one in _all(spec, method, point.budget)}
     if spec.search is None:
-        fixed = {("method", name) for name in point.method.options}
-        found = [one for one in known.values() if one.usual and one.path not in fixed]
+        found = [one for one in known.values() if one.usual and not _is_fixed(one, point, method)]
     else:
         elsewhere = {one.name for other in spec.points() for one in _all_of(spec, other)}
         for name in spec.search:
@@ -48,6 +46,16 @@ def space(spec: StudySpec, point: Point) -> list[Parameter]:
         )
     _check_ends(point, found)
     return found
+
+
+def _is_fixed(one: Parameter, point: Point, method: Method) -> bool:
+    """Whether the spec itself sets a parameter, be it an option of a part."""
+    if one.path[0] != "method":
+        return False
+    place: Any = point.method.options if len(one.path) == 2 else method.config.model_dump()
+    for key in one.path[1:-1]:
+        place = place[key]
+    return one.path[-1] in place
 
 
 def _all_of(spec: StudySpec, point: Point) -> list[Parameter]:
@@ -88,7 +96,7 @@ def _narrowed(own: Parameter, asked: Range) -> Parameter:
         raise SpecError(f"{where}: the range from {found.low} to {found.high} is empty")
     if found.log and found.low <= 0:
         raise SpecError(f"{where}: low = {found.low:g}; a log scale begins above zero, which belongs to an ablation")
-    if found.log and found.step is not None and found.kind == "float":
+    if found.log and found.step is not None:
         raise SpecError(f"{where}: a log scale has no step; leave one of them out")
     return found
 
@@ -171,28 +179,38 @@ def configured(
 ) -> tuple[MethodSpec, dict[str, Any]]:
     """Return the method with its options, and the fields of training, that drawn values stand for.
 
-    What equals the default is left out, so that such a trial is the same cell as the plain method.
+    What equals the default is left out, so that such a trial is the same cell as the plain method; but not where the
+    default hangs on another option that was drawn (that of ``l1_enc`` is ``strength``), and would be another one.
     """
-    options = copy.deepcopy(point.method.options)
-    training: dict[str, Any] = {}
-    for one in found:
-        value = values[one.name]
-        if one.path[0] == "training":
-            training[str(one.path[1])] = value
-        elif value != one.default:
-            _put(options, one.path[1:], value, point)
+    training = {str(one.path[1]): values[one.name] for one in found if one.path[0] == "training"}
+    own = [one for one in found if one.path[0] == "method"]
+    drawn = [one for one in own if values[one.name] != one.default]
+    options = _set(point, drawn, values)
+    if drawn and len(drawn) < len(own):
+        try:
+            now = REGISTRY.get("method", point.method.name, **options).searchable(point.budget)
+        except SpecError:  # they do not go together, which whoever wants their program will be told
+            now = []
+        moved = {one.name for one in now if one.name in values and one.default != values[one.name]}
+        options = _set(point, [one for one in own if one in drawn or one.name in moved], values)
     return MethodSpec(name=point.method.name, options=options), training
 
 
-def _put(options: dict[str, Any], path: Sequence[str | int], value: Any, point: Point) -> None:
-    """Set a value deep in options; lists and mappings on the way are those that the method made of its options."""
-    if len(path) > 1:
-        config = REGISTRY.get("method", point.method.name, **options).config
-        options[str(path[0])] = config.model_dump(mode="json")[str(path[0])]
-    place: Any = options
-    for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] = value
+def _set(point: Point, chosen: Sequence[Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a point with some of them set.
+
+    Those of a part are set in the parts as the method has them, which may be in another order than they were given.
+    """
+    options = copy.deepcopy(point.method.options)
+    if any(len(one.path) > 2 for one in chosen):
+        whole = REGISTRY.get("method", point.method.name, **options).config.model_dump(mode="json")
+        options |= {str(one.path[1]): whole[str(one.path[1])] for one in chosen if len(one.path) > 2}
+    for one in chosen:
+        place: Any = options
+        for key in one.path[1:-1]:
+            place = place[key]
+        place[one.path[-1]] = values[one.name]
+    return options
 
 
 def board(
@@ -229,11 +247,11 @@ def board(
 def trial_board(spec: StudySpec, point: Point, found: Sequence[Parameter], values: Mapping[str, Any]) -> Leaderboard:
     """Return the cell of one trial: the configuration, on the development split alone."""
     method, training = configured(point, found, values)
-    timed = _is_timed(spec)
+    timed = is_timed(spec)
     evaluate = {spec.tune.split: spec.tune.utterances}
     return board(spec, point, method, training, evaluate=evaluate, seeds=[spec.seed], keep_artefacts=timed)
 
 
-def _is_timed(spec: StudySpec) -> bool:
+def is_timed(spec: StudySpec) -> bool:
     """Whether trials must leave an artefact, because they are timed."""
     return any(METRICS[name].source == "timing" for name in (*spec.objectives, *spec.constraints))
