@@ -220,5 +220,5 @@ def _workers(spec: StudySpec, point: Point, asked: int | None) -> int:
         return 0 if asked == 0 else 1
     if asked is not None:
         return min(asked, spec.trials)
-    alone = torch.cuda.is_available() or is_timed(spec)  # neighbours would slow down what is timed
-    return 1 if alone else max(1, min(os.cpu_count() or 1, spec.trials))
+    single = torch.cuda.is_available() or is_timed(spec)  # neighbours would slow down what is timed
+    return 1 if single else max(1, min(os.cpu_count() or 1, spec.trials))
