@@ -53,6 +53,7 @@ __all__ = [
     "Model",
     "Normalizer",
     "OptimizerStep",
+    "Parameter",
     "Penalty",
     "Plugin",
     "Prune",
@@ -61,6 +62,7 @@ __all__ = [
     "Report",
     "Rewind",
     "Rule",
+    "Search",
     "Split",
     "Statistic",
     "Step",
@@ -72,6 +74,12 @@ Unit = Literal["word", "char"]
 
 class Config(Frozen):
     """Base of a plug-in's typed options; a plug-in without options uses it as it is."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Say at once where a range does not go with the type of its field."""
+        if cls.__pydantic_complete__:
+            parameters(cls)
 
 
 class Plugin(ABC):
@@ -97,7 +105,7 @@ class MethodConfig(Config):
         default=0.5,
         gt=0,
         le=1,
-        description="share of the training steps that is spent before the first Prune; 1: none after",
+        description="share of the training steps that is spent before the first Prune; 1: nothing is trained after it",
     )
     loss: Annotated[Loss, Search(usual=False)] = Field(
         default="ce", description="of all training: cross-entropy, or with the model as it came as a teacher besides"
@@ -154,7 +162,7 @@ class Method(Plugin):
         return {}
 
     def searchable(self, budget: Budget) -> list[Parameter]:
-        """Return the options that a study can turn under a budget, those of its parts too."""
+        """Return the options that a study can turn under a budget, each with what holds when it is left out."""
         said = self.config.model_dump()
         values = {**said, **{name: value for name, value in self.defaults(budget).items() if said.get(name) is None}}
         return parameters(type(self.config), **values)

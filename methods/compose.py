@@ -74,11 +74,23 @@ class Compose(Method):
         """The parts."""
         return (self.first, *self.finishers)
 
+    def _held(self, budget: Budget) -> list[tuple[Method, Budget]]:
+        """Return the parts, each with the budget that it is held to: the first one alone is."""
+        return [(self.first, budget), *((method, Budget()) for method in self.finishers)]
+
+    def defaults(self, budget: Budget) -> dict[str, Any]:
+        """Return those of the parts, named ``part.option``."""
+        return {
+            f"{method.name}.{name}": value
+            for method, own in self._held(budget)
+            for name, value in method.defaults(own).items()
+        }
+
     def searchable(self, budget: Budget) -> list[Parameter]:
         """Return what can be turned in the parts, named ``part.option``; how to train is the first part's affair."""
         found = []
-        for place, method in enumerate(self.made_of()):
-            for one in method.searchable(budget):
+        for place, (method, own) in enumerate(self._held(budget)):
+            for one in method.searchable(own):
                 if place == 0 or one.name not in MethodConfig.model_fields:
                     path = ("method", "parts", place, "options", *one.path[1:])
                     found.append(replace(one, name=f"{method.name}.{one.name}", path=path))

@@ -64,7 +64,14 @@ class Imp(Method):
         each = max(1, round(config.round_share * total_steps))
         levels = rounds(budget.keep, config.rate)
         last = total_steps - before - each * (len(levels) - 1)
-        if last < 1:
+        if config.split == 1 and len(levels) > 1:
+            raise SpecError(
+                f"imp: split = 1 leaves no steps between the {len(levels)} rounds for keep {budget.keep:g}; lower "
+                "split, or lower rate until one round does it"
+            )
+        if config.split == 1 and config.after_prune == "rewind":
+            raise SpecError("imp: split = 1 leaves no steps to train after a rewind; lower split, or continue instead")
+        if last < 1 and config.split < 1:
             raise SpecError(
                 f"imp: {len(levels)} rounds for keep {budget.keep:g} need more than the {total_steps} training steps; "
                 "lower split or round_share, lower rate, or train longer"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,14 +11,19 @@ from benchmark.api import Budget, Method, MethodConfig, Step
 from benchmark.errors import SpecError
 from benchmark.pruning.coarse import KeepLayers
 from benchmark.registry import REGISTRY
+from benchmark.search import Parameter, Search
 from methods._oneshot import one_shot
 
 
 class LayerDropConfig(MethodConfig):
     """How deep the stacks stay."""
 
-    encoder: int | None = Field(default=None, ge=1, description="encoder layers left without a budget; all when absent")
-    decoder: int | None = Field(default=1, ge=1, description="decoder layers left without a budget; all when absent")
+    encoder: Annotated[int | None, Search(1, 12, usual=False)] = Field(
+        default=None, ge=1, description="encoder layers left without a budget; all when absent"
+    )
+    decoder: Annotated[int | None, Search(1, 12, usual=False)] = Field(
+        default=1, ge=1, description="decoder layers left without a budget; all when absent"
+    )
     stacks: tuple[Literal["encoder", "decoder"], ...] = Field(
         default=("encoder", "decoder"), min_length=1, description="stacks that a budget may cut"
     )
@@ -38,6 +43,11 @@ class LayerDrop(Method):
 
     Config = LayerDropConfig
     budgets = frozenset({"none", "prunable_stored"})
+
+    def searchable(self, budget: Budget) -> list[Parameter]:
+        """Return the options that a study can turn; a budget decides how many layers stay."""
+        decided = {"encoder", "decoder"} if budget.keep is not None else set()
+        return [one for one in super().searchable(budget) if one.name not in decided]
 
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
         """Fit, drop, fit."""

@@ -43,6 +43,11 @@ class RandomLike(Method):
             raise SpecError(f"random_like: {config.method!r} prunes nothing of its own; name the method to be redrawn")
         return (REGISTRY.get("method", config.method, **config.options),)
 
+    def defaults(self, budget: Budget) -> dict[str, Any]:
+        """Return those of the other method."""
+        (other,) = self.made_of()
+        return other.defaults(budget)
+
     def searchable(self, budget: Budget) -> list[Parameter]:
         """Return what can be turned in the other method."""
         (other,) = self.made_of()

@@ -142,6 +142,8 @@ class SglAdaptive(Method):
         """Return what stands for an option that is left out under a budget."""
         chosen = BY_BUDGET[budget.kind]._asdict()
         strength = chosen["strength"] if self.config.strength is None else self.config.strength
+        if self.config.norm == "frobenius_squared":  # as in program: ridge makes no zeros that a prox could find
+            chosen["solver"] = "subgradient"
         return {**chosen, "l1_enc": strength, "l1_dec": strength, "group_enc": 3 * strength, "group_dec": 3 * strength}
 
     def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:

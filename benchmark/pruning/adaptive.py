@@ -2,7 +2,8 @@
 
 The idea is of arXiv 2510.12666; its exact thresholds are not known to us. What stands here is our reading:
 
-1. weights: ``|w| < alpha * spread(W)`` goes, per matrix (so does what a penalty made exactly zero);
+1. weights: ``|w| < alpha * spread(W)`` goes, per matrix (so does what a penalty made exactly zero); or, to see what
+   following each matrix is worth, with one spread for all (``scale: fixed``);
 2. groups: with the statistics of what is left, a whole column (or row, head, neuron) goes when its share of surviving
    weights is below ``rho`` times the mean share, or its L2 norm below ``beta`` times the mean norm of its peers.
 

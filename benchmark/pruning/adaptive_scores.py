@@ -41,7 +41,7 @@ class Scores:
     # --- pass 1 ---------------------------------------------------------------------------------------------------
 
     def _in_spreads(self, index: int) -> torch.Tensor:
-        """Return ``|w| / spread(W)``, removed weights at minus infinity, exact zeros just above, of the matrix' shape.
+        """Return ``unit * |w| / spread(W)``, removed weights at minus infinity, exact zeros just above, in W's shape.
 
         With a floor ``tau``, the spread is at least ``tau / alpha`` deviations of the matrix' kind, so that the
         threshold ``alpha`` means ``max(alpha * spread(W), tau * std(kind))``.
@@ -65,7 +65,12 @@ class Scores:
             floor = self.rule.tau * self._deviation_of_kind[matrix.kind]
             spread = torch.maximum(spread, floor / self.rule.alpha) if self.rule.alpha else floor
         distance = (weight - living.mean()).abs() if self.rule.centre == "mean" else weight.abs()
-        return torch.where(alive, torch.where(weight == 0, 0.0, distance / spread), -torch.inf)
+        return torch.where(alive, torch.where(weight == 0, 0.0, distance / (spread / self.unit)), -torch.inf)
+
+    @cached_property
+    def unit(self) -> float:
+        """What scores are in units of: with one spread for all, that one, so that ``|w|`` itself ranks, unrounded."""
+        return float(self._deviation_of_all) if self.rule.scale == "fixed" else 1.0
 
     @cached_property
     def _deviation_of_kind(self) -> dict[str, torch.Tensor]:
@@ -94,7 +99,7 @@ class Scores:
     def survivors(self, factor: float) -> list[torch.Tensor]:
         """Return the bits of the weight pass at ``factor`` times its thresholds; an exact zero never survives."""
         alpha = self.rule.alpha or (1.0 if self.rule.tau else 0.0)  # with tau alone, scores are in units of it
-        threshold = factor * alpha if self.rule.weight_pass else 0.0
+        threshold = factor * alpha * self.unit if self.rule.weight_pass else 0.0
         return [(score >= threshold) & (score > 0) for score in self.weights]
 
     def without_lowest(self, masks: list[torch.Tensor], surplus: int) -> list[torch.Tensor]:

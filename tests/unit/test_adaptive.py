@@ -13,6 +13,8 @@ from transformers import WhisperForConditionalGeneration
 
 from benchmark.api import Budget
 from benchmark.pruning.adaptive import WeightAdaptive
+from benchmark.pruning.adaptive_scores import Scores
+from benchmark.pruning.weights import MagnitudeWeights
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import Group, Structure
 from benchmark.whisper.view import View
@@ -70,11 +72,18 @@ def a_view(pruned: bool = False, zeros: bool = False) -> View:
 def naive_scores(view: View, rule: WeightAdaptive) -> Masks:
     """Return every weight's size in spreads of its matrix, the spread over what is alive; -1 where pruned before."""
     result = {}
+    everything = [
+        float(value)
+        for matrix in view.structure.matrices
+        for value in view.weight(matrix).double()[view.plan.mask(matrix)]
+    ]
     for matrix in view.structure.matrices:
         weight, alive = view.weight(matrix).double().numpy(), view.plan.mask(matrix).numpy()
         living = [float(value) for value in weight[alive]]
         if rule.scale == "std":
             spread = statistics.pstdev(living)
+        elif rule.scale == "fixed":
+            spread = statistics.pstdev(everything)
         else:  # over what is not zero, and comparable to the deviation of a Gaussian
             living = [value for value in living if value != 0]
             middle = statistics.median(living)
@@ -168,7 +177,7 @@ THRESHOLDS = [(0.9, 0.9), (0.95, 0.0), (0.0, 0.9), (0.5, 1.05), (1.05, 0.5), (50
 
 
 @pytest.mark.parametrize("pruned", [False, True])
-@pytest.mark.parametrize("scale", ["std", "mad"])
+@pytest.mark.parametrize("scale", ["std", "mad", "fixed"])
 @pytest.mark.parametrize(("rho", "beta"), THRESHOLDS)
 @pytest.mark.parametrize("groups", ["column", "structural"])
 def test_without_a_budget_both_passes_are_those_of_a_plain_loop(
@@ -191,6 +200,49 @@ def test_removed_heads_and_neurons_leave_the_plan_as_wholes(pruned: bool) -> Non
             for member in range(group.count)
         ]
         assert plan.kept[group.key].tolist() == [member for member, alive in enumerate(lives) if alive]
+
+
+@pytest.mark.parametrize(("alpha", "tau"), [(0.6, 0.5), (0.3, 0.7), (0.0, 0.4)])
+def test_one_threshold_for_all_matrices_still_has_the_floor_of_each_kind(alpha: float, tau: float) -> None:
+    view = a_view(pruned=True, zeros=True)
+    plan = view.plan.then(without_propagation(alpha=alpha, tau=tau, scale="fixed", group_pass=False).decide(view))
+    matrices = view.structure.matrices
+    living = {m.name: view.weight(m).double()[view.plan.mask(m)].tolist() for m in matrices}
+    everything = statistics.pstdev([value for values in living.values() for value in values])
+    for matrix in matrices:
+        alike = [value for other in matrices if other.kind == matrix.kind for value in living[other.name]]
+        threshold = max(alpha * everything, tau * statistics.pstdev(alike))
+        expected = view.plan.mask(matrix) & (view.weight(matrix).abs().double() >= threshold)
+        assert torch.equal(plan.mask(matrix), expected), matrix.name
+
+
+@pytest.mark.parametrize("keep", [0.9, 0.7])
+def test_one_threshold_for_all_matrices_ranks_as_magnitude_does(keep: float) -> None:
+    model = tiny_whisper()
+    structure, draw = Structure.of(model), torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for place, matrix in enumerate(structure.matrices):
+            model.get_parameter(matrix.name).copy_(torch.randn(matrix.shape, generator=draw) * (1 + place % 7))
+    view, budget = View(model, structure, Plan(), seed=0), Budget(kind="prunable_nominal", keep=keep)
+    found = WeightAdaptive(scale="fixed", group_pass=False, budget=budget).decide(view)
+    assert found.nonzero(structure) == round(keep * structure.prunable)
+    assert found == MagnitudeWeights(budget=budget).decide(view)
+    own = WeightAdaptive(scale="std", group_pass=False, budget=budget).decide(view)
+    assert own != found, "a model in which following each matrix makes a difference"
+
+
+def test_one_threshold_for_all_matrices_tells_the_closest_weights_apart() -> None:
+    """Weights one unit in the last place apart, whose quotients with the spread would often be equal in fp32."""
+    model = tiny_whisper(d=8, layers=(1, 1), heads=2, ffn=12, vocab=40)
+    structure, draw = Structure.of(model), torch.Generator().manual_seed(4)
+    steps = torch.randperm(structure.prunable, generator=draw).split([m.size for m in structure.matrices])
+    with torch.no_grad():
+        for matrix, part in zip(structure.matrices, steps, strict=True):
+            model.get_parameter(matrix.name).copy_(1.99 + part.reshape(matrix.shape) * 2.0**-23)
+    scores = Scores(View(model, structure, Plan(), seed=0), WeightAdaptive(scale="fixed"))
+    found = torch.cat([score.flatten() for score in scores.weights])
+    assert torch.equal(found.argsort(), torch.cat(list(steps)).argsort())
+    assert found.unique().numel() == structure.prunable
 
 
 # --- thresholds scaled to a budget ------------------------------------------------------------------------------------
