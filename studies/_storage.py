@@ -90,7 +90,7 @@ def open_storage(settings: StorageSpec, run: Path, *, create: bool) -> BaseStora
 
 def public(url: str) -> str:
     """Return an address without its password."""
-    url = re.sub(r"(//[^:/@?]*):.*@", r"\1:***@", url)  # to the last @: an unescaped one may be part of it
+    url = re.sub(r"(://[^:/@?]*):.*@", r"\1:***@", url)  # to the last @: an unescaped one may be part of it
     return re.sub(r"([?&]password=)[^&]*", r"\1***", url)
 
 
