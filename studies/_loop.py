@@ -12,7 +12,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.trial import TrialState
 
-from benchmark.errors import SpecError
+from benchmark.errors import BudgetMissedError, SpecError
 from benchmark.harness.watch import Watch
 from benchmark.search import Parameter
 from benchmark.store.records import Record
@@ -26,7 +26,7 @@ from studies._trial import Lab, Outcome
 PAUSE = 1.0
 """Seconds between two looks at a study whose last trials are in the hands of others."""
 MISSED = "budget"
-"""The constraint that a missed budget breaks."""
+"""The constraint that a missed budget breaks, and a configuration that makes no program."""
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -119,11 +119,7 @@ class Loop:
 
     def _carried_out(self, trial: optuna.Trial) -> float | Sequence[float]:
         values = suggest(trial, self.found)
-        try:
-            board = trial_board(self.spec, self.point, self.found, values)
-            outcome = self.lab.carry_out(board, self._watch(trial))
-        except SpecError as error:  # these values make no program: nothing was carried out
-            raise self._infeasible(trial, str(error)) from None
+        outcome = self.lab.carry_out(trial_board(self.spec, self.point, self.found, values), self._watch(trial))
         self._note(trial, outcome)
         return self._told(trial, outcome.record)
 
@@ -160,7 +156,7 @@ class Loop:
         if record.data["status"] == "pruned":
             raise optuna.TrialPruned(record.error)
         if not record.ok:
-            if is_missed(record):
+            if cannot_be(record):
                 raise self._infeasible(trial, record.error)
             trial.set_user_attr(MESSAGE, record.error)
             raise TrialFailedError(record.error)
@@ -193,6 +189,6 @@ def settled(trials: Sequence[optuna.trial.FrozenTrial]) -> list[optuna.trial.Fro
     return [one for one in trials if one.state in ended or (one.state == TrialState.FAIL and not is_lost(one))]
 
 
-def is_missed(record: Record) -> bool:
-    """Whether a failed record says that the budget was missed."""
-    return (record.data.get("error") or {}).get("type") == "BudgetMissedError"
+def cannot_be(record: Record) -> bool:
+    """Whether a failed record says that its configuration misses the budget, or makes nothing that could be tried."""
+    return (record.data.get("error") or {}).get("type") in (BudgetMissedError.__name__, SpecError.__name__)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from benchmark.search import Parameter
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmark.errors import SpecError, StoreError
-from benchmark.harness.tree import grow
+from benchmark.harness.tree import barren, grow
+from benchmark.search import Parameter
 from benchmark.store.records import Record, latest
-from studies._loop import MISSED, is_missed
+from studies._loop import MISSED, cannot_be
 from studies._objective import Judge, LacksError
 from studies._run import checked, opened
 from studies._space import distributions, trial_board
@@ -24,7 +24,7 @@ def rebuild(spec: StudySpec, point: Point, run: Path) -> optuna.Study:
     """Make the study anew in an empty storage: one trial a cell that it could have drawn, in the order of their time.
 
     Values, constraints and what a pruner saw on the way come from the records. Two trials of the same values were one
-    cell, and are one trial here; values that made no program have no cell.
+    cell, and are one trial here.
 
     Raises:
         SpecError: a study of that name is there.
@@ -75,10 +75,11 @@ def drawn(spec: StudySpec, point: Point, found: Sequence[Parameter], record: Rec
                 return None
         except (ValueError, TypeError):
             return None
+    board = trial_board(spec, point, found, values)
     try:
-        (path,) = grow(trial_board(spec, point, found, values)).cells
-    except SpecError:
-        return None
+        (path,) = grow(board).cells
+    except SpecError:  # it made no program, and was recorded as such
+        path = barren(board)
     return values if path.cell.id == record.cell else None
 
 
@@ -109,7 +110,7 @@ def _trial(record: Record, values: Mapping[str, Any], found: Sequence[Parameter]
         told = [seen[max(seen)]] if seen and one_objective else None  # as Optuna does when it stops a trial
     else:
         attributes["message"] = record.error
-        if is_missed(record):
+        if cannot_be(record):
             state, constraints = TrialState.PRUNED, {MISSED: 1.0}
     return optuna.trial.create_trial(
         state=state,

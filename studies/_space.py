@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from benchmark.api import Budget, Method
+from benchmark.api import Method
 from benchmark.errors import SpecError, nearest
+from benchmark.harness.tree import check_held
 from benchmark.registry import REGISTRY
 from benchmark.search import Parameter, parameters
 from benchmark.specs import CorpusSpec, Leaderboard, MethodSpec, Row, Training
@@ -28,12 +29,12 @@ def space(spec: StudySpec, point: Point) -> list[Parameter]:
         SpecError: an unknown parameter (the nearest is suggested), a range that is empty, leaves the parameter's own
             limits or does not fit its kind, or nothing to turn.
     """
-    method: Method = REGISTRY.get("method", point.method.name, **point.method.options)
-    known = {one.name: one for one in _all(spec, method, point.budget)}
+    method = _held(point)
+    known = {one.name: one for one in _all(spec, point, method)}
     if spec.search is None:
         found = [one for one in known.values() if one.usual and not _is_fixed(one, point, method)]
     else:
-        elsewhere = {one.name for other in spec.points() for one in _all_of(spec, other)}
+        elsewhere = {one.name for other in spec.points() for one in _all(spec, other, _held(other))}
         for name in spec.search:
             if name not in elsewhere:
                 raise SpecError(
@@ -58,14 +59,21 @@ def _is_fixed(one: Parameter, point: Point, method: Method) -> bool:
     return one.path[-1] in place
 
 
-def _all_of(spec: StudySpec, point: Point) -> list[Parameter]:
-    return _all(spec, REGISTRY.get("method", point.method.name, **point.method.options), point.budget)
+def _held(point: Point) -> Method:
+    """Return the method of a point.
+
+    Raises:
+        SpecError: it cannot be held to the point's budget.
+    """
+    method: Method = REGISTRY.get("method", point.method.name, **point.method.options)
+    check_held(point.method.name, method, point.budget)
+    return method
 
 
-def _all(spec: StudySpec, method: Method, budget: Budget) -> list[Parameter]:
+def _all(spec: StudySpec, point: Point, method: Method) -> list[Parameter]:
     of_training = parameters(Training, root=("training",), prefix="training.")
     recipe = [replace(one, default=getattr(spec.training, str(one.path[-1]))) for one in of_training]
-    return [*method.searchable(budget), *recipe]
+    return [*method.searchable(point.budget), *recipe]
 
 
 def _narrowed(own: Parameter, asked: Range) -> Parameter:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import PrunebenchError
-from benchmark.harness.tree import CellPath, Tree, grow
+from benchmark.errors import PrunebenchError, SpecError
+from benchmark.harness.tree import CellPath, Tree, barren, grow
 from benchmark.specs import Leaderboard
 from benchmark.store.folders import keep_spec
 from benchmark.store.records import Record, finished, latest_of_cell
@@ -47,12 +47,16 @@ class Lab:
     def carry_out(self, board: Leaderboard, watch: Watch | None = None) -> Outcome:
         """Bring the only cell of ``board`` to a record, a failed or stopped one too.
 
+        Also a configuration that makes no program has one, or the study could not be rebuilt from its records.
+
         Raises:
-            SpecError: the configuration makes no program.
             PrunebenchError: a run folder that cannot be used.
         """
         began = time.perf_counter()
-        tree = grow(board)
+        try:
+            tree = grow(board)
+        except SpecError as error:
+            return Outcome(self._refused(board, error), False, 0, 0, time.perf_counter() - began)
         (path,) = tree.cells
         keep_spec(self.run, board.model_dump(mode="json"), [path.cell.id])
         there = finished(self.run, path.cell.id)
@@ -64,6 +68,17 @@ class Lab:
             raise PrunebenchError(f"cell {path.cell.id} has no record after it was worked on; run again")
         self._tidy(path)
         return Outcome(record, False, trained, path.steps, time.perf_counter() - began)
+
+    def _refused(self, board: Leaderboard, error: SpecError) -> Record:
+        """Record that the configuration of ``board`` makes no program, once."""
+        from benchmark.harness.unfinished import record_failure
+
+        path = barren(board)
+        there = latest_of_cell(self.run, path.cell.id)
+        if there is not None and there.error == f"{type(error).__name__}: {error}":
+            return there
+        keep_spec(self.run, board.model_dump(mode="json"), [path.cell.id])
+        return record_failure(path, self.run, error)
 
     def _work(self, tree: Tree, watch: Watch | None) -> int:
         """Work on a tree until its cell is settled; return the optimiser steps that were made for it."""

@@ -120,17 +120,7 @@ def grow(spec: Leaderboard) -> Tree:
     Raises:
         SpecError: a name, an option or a budget that does not fit; a program that breaks its contract.
     """
-    model: Model = REGISTRY.get("model", spec.model.name, **spec.model.options)
-    corpus: Corpus = REGISTRY.get("corpus", spec.corpus.name, **spec.corpus.options)
-    context = {
-        "model": {"name": spec.model.name, "options": spec.model.options, "revision": model.revision},
-        "corpus": {
-            **corpus.identity((spec.corpus.train, *spec.corpus.evaluate)),
-            "language": corpus.language,
-            "train": spec.corpus.train,
-            "evaluate": dict(spec.corpus.evaluate),
-        },
-    }
+    context = _context(spec)
     nodes: dict[str, Node] = {}
     paths: dict[str, CellPath] = {}
     for seed in spec.seeds:
@@ -142,27 +132,64 @@ def grow(spec: Leaderboard) -> Tree:
     return Tree(spec, nodes, list(paths.values()))
 
 
-def _plant(
-    spec: Leaderboard, context: dict[str, Any], chosen: MethodSpec, budget: Budget, seed: int, nodes: dict[str, Node]
-) -> CellPath:
-    method: Method = REGISTRY.get("method", chosen.name, **chosen.options)
-    if budget.kind not in method.budgets:
-        raise SpecError(
-            f"method {chosen.name!r} cannot be held to a budget of kind {budget.kind!r}; "
-            f"it knows {', '.join(sorted(method.budgets))}"
-        )
-    program = checked_program(chosen.name, method, budget, spec.training.steps)
-    trains = any(isinstance(step, Fit) for step in program)
+def barren(spec: Leaderboard) -> CellPath:
+    """Return the cell of a leaderboard of one whose configuration makes no program, so that it can be recorded.
+
+    Options that the method refuses are in the cell's id as they were given.
+    """
+    ((row,), (seed,)) = spec.grid, spec.seeds
+    ((chosen,), (budget,)) = row.methods, row.budgets()
+    kind: type[Method] = REGISTRY.lookup("method", chosen.name)
+    try:
+        named = _method_of(chosen, REGISTRY.get("method", chosen.name, **chosen.options))
+    except SpecError:
+        named = VersionedMethod(name=chosen.name, options=chosen.options, version=kind.version)
+    return CellPath(_cell(spec, _context(spec), named, budget, seed, trains=True), (), (), (), {})
+
+
+def _context(spec: Leaderboard) -> dict[str, Any]:
+    """Return what a cell's id says of model and corpus."""
+    model: Model = REGISTRY.get("model", spec.model.name, **spec.model.options)
+    corpus: Corpus = REGISTRY.get("corpus", spec.corpus.name, **spec.corpus.options)
+    return {
+        "model": {"name": spec.model.name, "options": spec.model.options, "revision": model.revision},
+        "corpus": {
+            **corpus.identity((spec.corpus.train, *spec.corpus.evaluate)),
+            "language": corpus.language,
+            "train": spec.corpus.train,
+            "evaluate": dict(spec.corpus.evaluate),
+        },
+    }
+
+
+def _method_of(chosen: MethodSpec, method: Method) -> VersionedMethod:
+    """Return what a cell's id says of its method."""
     options = method.config.model_dump(mode="json", exclude_defaults=True)
-    cell = Cell(
+    return VersionedMethod(name=chosen.name, options=options, version=method.full_version)
+
+
+def _cell(
+    spec: Leaderboard, context: dict[str, Any], method: VersionedMethod, budget: Budget, seed: int, *, trains: bool
+) -> Cell:
+    return Cell(
         model=context["model"],
         corpus=context["corpus"],
-        method=VersionedMethod(name=chosen.name, options=options, version=method.full_version),
+        method=method,
         budget=budget,
         training=spec.training if trains else None,
         decoding=spec.decoding.identity(),
         seed=seed,
     )
+
+
+def _plant(
+    spec: Leaderboard, context: dict[str, Any], chosen: MethodSpec, budget: Budget, seed: int, nodes: dict[str, Node]
+) -> CellPath:
+    method: Method = REGISTRY.get("method", chosen.name, **chosen.options)
+    check_held(chosen.name, method, budget)
+    program = checked_program(chosen.name, method, budget, spec.training.steps)
+    trains = any(isinstance(step, Fit) for step in program)
+    cell = _cell(spec, context, _method_of(chosen, method), budget, seed, trains=trains)
     # T is no part of a node: the trunk of a longer run is the same trunk. The evaluation sets are not either.
     root = digest(
         {
@@ -198,6 +225,19 @@ def _descend(cell: Cell, program: tuple[Step, ...], root: str, nodes: dict[str, 
         ends[step_now] = key
     rewinds = {item.to_step: ends[item.to_step] for item in before if isinstance(item, Rewind)}
     return CellPath(cell, program, tuple(trail), tuple(before), rewinds)
+
+
+def check_held(name: str, method: Method, budget: Budget) -> None:
+    """Refuse a kind of budget that a method cannot be held to.
+
+    Raises:
+        SpecError: it is none of those that the method knows.
+    """
+    if budget.kind not in method.budgets:
+        raise SpecError(
+            f"method {name!r} cannot be held to a budget of kind {budget.kind!r}; "
+            f"it knows {', '.join(sorted(method.budgets))}"
+        )
 
 
 def checked_program(name: str, method: Method, budget: Budget, total: int) -> tuple[Step, ...]:
