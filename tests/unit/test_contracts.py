@@ -125,10 +125,25 @@ def test_a_program_that_trains_after_pruning_although_all_steps_were_to_come_bef
     class WithoutSplit(Deaf):
         Config = Config
 
+    class NeverOne(MethodConfig):
+        split: float = Field(default=0.5, gt=0, lt=1, description="never 1")
+
+    class CannotBeOne(Deaf):
+        Config = NeverOne
+
+    class OneMore(Good):
+        def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
+            before = self.before(self.config.split, total_steps)
+            yield from (Fit(steps=before), Prune(rule=L1Groups(budget=budget)))
+            yield Fit(steps=max(1, total_steps - before))
+
+    tried(OneMore)
+    with pytest.raises(SpecError, match="trains 101 steps, but every cell of a leaderboard trains 100"):
+        contracts.check_program("tried", HALF)
     tried(Deaf)
     with pytest.raises(AssertionError, match=r"trains after the last Prune under prunable_stored@0\.5 although split"):
         contracts.check_program("tried", HALF)
-    for good in (Refuses, WithoutSplit):
+    for good in (Refuses, WithoutSplit, CannotBeOne):
         tried(good)
         contracts.check_program("tried", HALF)
 

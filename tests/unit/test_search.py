@@ -11,6 +11,7 @@ from pydantic import Field
 
 from benchmark import contracts
 from benchmark.api import Budget, Config, MethodConfig, Search
+from benchmark.cli.main import invoke
 from benchmark.errors import SpecError
 from benchmark.registry import REGISTRY
 from benchmark.search import Parameter, kind_of, parameters
@@ -236,3 +237,25 @@ def test_the_learning_rate_is_what_training_offers() -> None:
     assert rate.default == Training().learning_rate
     for end in (rate.low, rate.high):
         Training.parse({"learning_rate": end}, "training")
+
+
+# --- seen -------------------------------------------------------------------------------------------------------------
+
+
+def test_describe_says_what_a_study_turns_and_has_no_column_of_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "220")
+
+    def described(kind: str, name: str) -> dict[str, str]:
+        assert invoke(["describe", kind, name]) == 0
+        lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+        table = lines[next(place for place, line in enumerate(lines) if line.startswith("option type")) :]
+        return {line.partition(" ")[0]: line for line in table if line}
+
+    ours = described("method", "sgl_adaptive")
+    assert ours["option"] == "option type default in a study what"
+    assert " None 1e-08 to 0.001, log of the sums of |w|" in ours["strength"]
+    assert " None 0.05 to 1 weight threshold" in ours["alpha"]
+    assert " 'std' if named: std, mad, fixed the spread" in ours["scale"]
+    assert described("method", "random_like")["option"] == "option type default what"
