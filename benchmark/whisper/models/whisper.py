@@ -45,12 +45,17 @@ class Whisper(Model):
         """The commit on the hub, or 16 hex digits of SHA-256 over a folder's weights.
 
         Raises:
-            SpecError: a hub name without its commit, or a path where nothing is.
+            SpecError: a hub name without its commit, a path where nothing is, or a folder with a commit.
             DataError: a folder without weights in safetensors.
         """
-        if self._folder is not None:
-            return _digest(self._folder)
         commit = self.config.revision
+        if self._folder is not None:
+            if commit is not None:
+                raise SpecError(
+                    f"model 'whisper': {self.config.source!r} is a folder here, whose weights are its revision; leave "
+                    "revision out"
+                )
+            return _digest(self._folder)
         if commit is None or len(commit) != _COMMIT or set(commit) - set("0123456789abcdef"):
             raise SpecError(
                 f"model 'whisper': {self.config.source!r} is no folder here; as a name on the hub it needs its commit: "
@@ -65,17 +70,26 @@ class Whisper(Model):
             DataError: what is there is no Whisper that transformers opens, or the hub cannot be reached.
         """
         import torch
-        from transformers import WhisperForConditionalGeneration, WhisperProcessor
+        from safetensors import SafetensorError
+        from transformers import AutoConfig, WhisperForConditionalGeneration, WhisperProcessor
         from transformers.utils import logging
 
         logging.disable_progress_bar()
+        source = self.config.source
         pinned: dict[str, Any] = {} if self._folder is not None else {"revision": self.revision}
         try:
-            model = WhisperForConditionalGeneration.from_pretrained(self.config.source, dtype=torch.float32, **pinned)
-            processor = WhisperProcessor.from_pretrained(self.config.source, **pinned)
-        except (OSError, ValueError, KeyError) as error:
+            kind = AutoConfig.from_pretrained(source, **pinned).model_type
+            if kind != "whisper":  # transformers would fill a Whisper with random weights
+                raise ValueError(f"it is a model of type {kind!r}, and no Whisper")
+            model, found = WhisperForConditionalGeneration.from_pretrained(
+                source, dtype=torch.float32, output_loading_info=True, **pinned
+            )
+            if found["missing_keys"]:
+                raise ValueError(f"its files lack the weights {sorted(found['missing_keys'])[0]}")
+            processor = WhisperProcessor.from_pretrained(source, **pinned)
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             said = " ".join(str(error).split())
-            raise DataError(f"model 'whisper': {self.config.source} cannot be opened: {said[:300]}") from None
+            raise DataError(f"model 'whisper': {source} cannot be opened: {said[:300]}") from None
         return model.eval(), processor
 
 
