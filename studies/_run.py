@@ -113,7 +113,10 @@ def run_study(spec: StudySpec, point: Point, run: Path, *, workers: int | None, 
     check_run(run)
     count = _workers(spec, point, workers)
     with contextlib.suppress(NoStudyError):  # one that means something else, or is out of reach: before all is written
-        opened(spec, point, run, found, create=False)
+        study = opened(spec, point, run, found, create=False)
+        with answering(spec.storage):
+            if _missing(spec, study) <= 0:
+                return study
     with alone(spec.storage), answering(spec.storage):
         return _carried_out(spec, point, run, found, count, quiet)
 
@@ -135,19 +138,24 @@ def _carried_out(
             readers = [listen(process, bars.event, EVENTS) for process in processes]
             for process in processes:
                 told = {"spec": spec.model_dump(mode="json"), "study": point.name, "run": str(run.resolve())}
-                order(process, told, sorted(_owners(spec, point) - {"__main__"}))
+                with contextlib.suppress(BrokenPipeError):  # it died while it waited: its code says so below
+                    order(process, told, sorted(_owners(spec, point) - {"__main__"}))
             for reader in readers:
                 reader.join()
             codes = [process.wait() for process in processes]
         finally:
             reap(processes)
-    missing = spec.trials - len(settled(study.get_trials(deepcopy=False)))
+    missing = _missing(spec, study)
     if missing > 0:
         raise PrunebenchError(
             f"study {point.name!r}: {missing} trial(s) are missing and the workers ended with code(s) "
             f"{', '.join(map(str, codes))}; what they said stands above. Finished trials are kept: run it again"
         )
     return study
+
+
+def _missing(spec: StudySpec, study: optuna.Study) -> int:
+    return spec.trials - len(settled(study.get_trials(deepcopy=False)))
 
 
 def work_here(spec: StudySpec, point: Point, run: Path, say: Say) -> None:

@@ -29,7 +29,7 @@ from studies._space import space
 from studies._spec import StudySpec, load_study
 from tests.study_worker import spec_of
 
-DEADLINE = 120
+DEADLINE = 300
 ROOT = Path(__file__).parents[2]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,13 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+import studies._run
+from benchmark.errors import PrunebenchError
+from benchmark.store.folders import open_run
 from studies._locks import ask_lock
 from studies._loop import Loop, settled
 from studies._meaning import open_study
-from studies._run import _put_up_default, opened
+from studies._run import _put_up_default, opened, run_study
 from studies._seats import SEAT, reclaim, take_seat
 from studies._space import space
 from studies._spec import Named, StorageSpec, StudySpec
@@ -119,7 +124,7 @@ def test_a_running_trial_without_a_seat_in_a_database_has_no_worker(database: st
 
 def worked(run: Path, **changes: Any) -> list[dict[str, Any]]:
     """Let one worker do a study from scratch, and return the parameters of its trials."""
-    run.mkdir()
+    open_run(run, create=True)
     spec = spec_of(trials=8, **changes)
     (point,) = spec.points()
     found = space(spec, point)
@@ -149,3 +154,35 @@ def test_workers_of_one_seed_never_draw_the_same(tmp_path: Path, sampler: str) -
         trial = study.ask()
         drawn.append(trial.suggest_float("alpha", 0, 1))
     assert len(set(drawn)) == 6
+
+
+# --- the driver -------------------------------------------------------------------------------------------------------
+
+
+def _dead(_: object) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "raise SystemExit(3)"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    )
+    process.wait()
+    return process
+
+
+def test_workers_that_die_before_their_order_are_told_by_their_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studies._run, "spawn", _dead)
+    monkeypatch.setattr(studies._run, "_prepare", lambda *_: None)
+    spec = spec_of()
+    with pytest.raises(PrunebenchError, match=r"3 trial\(s\) are missing and the workers ended with code\(s\) 3, 3"):
+        run_study(spec, spec.points()[0], tmp_path / "out", workers=2, quiet=True)
+
+
+def test_a_study_that_is_done_starts_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worked(tmp_path / "out")
+    monkeypatch.setattr(studies._run, "spawn", lambda _: pytest.fail("a worker was started"))
+    spec = spec_of(trials=8)
+    assert len(run_study(spec, spec.points()[0], tmp_path / "out", workers=2, quiet=True).trials) == 8
