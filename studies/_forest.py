@@ -55,6 +55,7 @@ def write(table: pd.DataFrame, out: Path) -> list[Path]:
     stem = table.attrs["name"]
     # drawn anew for each file: a layout depends on what a figure was rendered as before
     pictures = {kind: render(draw(table), kind) for kind in ("png", "svg")}
+    out.mkdir(parents=True, exist_ok=True)
     return [
         write_atomically(out / f"{stem}.md", markdown(table)),
         write_atomically(out / f"{stem}.csv", csv(table)),
