@@ -148,6 +148,17 @@ def test_describe_shows_card_options_and_ranges(call):
     assert "prunable_nominal" in out
 
 
+def test_describe_shows_what_a_study_turns(call):
+    _, out, _ = call("describe", "method", "sgl_adaptive")
+    lines = {line.split()[0]: " ".join(line.split()) for line in out.splitlines() if line.strip()}
+    assert "default in a study what" in lines["option"]
+    assert "None 1e-08 to 0.001, log of the sums" in lines["strength"]
+    assert "None if named: 1e-08 to 0.003, log that of" in lines["group_enc"]
+    assert "'std' if named: std, mad, fixed the spread" in lines["scale"]
+    assert "0.5 0.2 to 0.8 share" in lines["split"]
+    assert "in a study" not in call("describe", "corpus", "folder")[1]
+
+
 def test_every_plugin_can_be_described(call):
     for kind in ("method", "normalizer", "corpus", "model", "report"):
         for name in REGISTRY.names(kind):

@@ -81,9 +81,8 @@ class Whisper(Model):
             kind = AutoConfig.from_pretrained(source, **pinned).model_type
             if kind != "whisper":  # transformers would fill a Whisper with random weights
                 raise ValueError(f"it is a model of type {kind!r}, and no Whisper")
-            model, found = WhisperForConditionalGeneration.from_pretrained(
-                source, dtype=torch.float32, output_loading_info=True, **pinned
-            )
+            opened: Any = WhisperForConditionalGeneration  # which the types say gives a model, and nothing about it
+            model, found = opened.from_pretrained(source, dtype=torch.float32, output_loading_info=True, **pinned)
             if found["missing_keys"]:
                 raise ValueError(f"its files lack the weights {sorted(found['missing_keys'])[0]}")
             processor = WhisperProcessor.from_pretrained(source, **pinned)
