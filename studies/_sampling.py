@@ -61,11 +61,15 @@ class PerTrialSeed(BaseSampler):
 
 
 def make_sampler(named: Named, seed: int) -> BaseSampler:
-    """Return the sampler of that name; the seed holds unless the options give one.
+    """Return the sampler of that name.
 
     Raises:
-        SpecError: no such sampler, or options that it does not take.
+        SpecError: no such sampler, options that it does not take, or a seed among them: every trial would draw alike.
     """
+    if "seed" in named.options:
+        raise SpecError(
+            f"sampler {named.name}: leave its seed out; seed: of the study, and each trial's number, seed it"
+        )
     found = _class("sampler", named.name, optuna.samplers, BaseSampler)
     seeded = {"seed": seed} if "seed" in inspect.signature(found).parameters else {}
     made: BaseSampler = _made("sampler", found, {**seeded, **named.options})

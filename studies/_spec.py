@@ -30,7 +30,7 @@ class Tuning(Frozen):
     @field_validator("split")
     @classmethod
     def _never_test(cls, value: str) -> str:
-        if value.lower().startswith("test"):
+        if re.search(r"(?<![a-z])test(?![a-z])", value.lower()):
             raise ValueError("a study never sees a test split; tune on dev, and name it under test for the end")
         return value
 

@@ -82,14 +82,9 @@ def test_another_seed_draws_otherwise(name: str) -> None:
     assert not set(drawn(name, trials=4)) & set(drawn(name, trials=4, seed=1))
 
 
-def test_a_seed_of_the_options_would_repeat_itself_and_is_the_users_own_doing() -> None:
-    """Optuna's sampler takes the seed that is given, for whoever wants one random number in all trials."""
-    study = optuna.create_study()
-    for _ in range(2):
-        study.sampler = PerTrialSeed(Named(name="RandomSampler", options={"seed": 5}), 0)
-        study.tell(study.ask(SPACE), 0.0)
-    first, second = (trial.params["x"] for trial in study.trials)
-    assert first == second
+def test_a_seed_among_the_options_would_give_every_trial_the_same_draw_and_is_refused() -> None:
+    with pytest.raises(SpecError, match="seed: of the study"):
+        PerTrialSeed(Named(name="RandomSampler", options={"seed": 5}), 0)
 
 
 def test_a_trial_hangs_on_what_was_finished_before_it_and_not_on_who_draws_it() -> None:
