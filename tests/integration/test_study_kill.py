@@ -348,14 +348,14 @@ def test_a_study_whose_worker_is_killed_is_finished_by_the_same_command(tmp_path
         child = until(lambda: child_at_seat(driver.popen.pid, run, victim.user_attrs[SEAT].partition("-")[0]))
         os.kill(child, signal.SIGKILL)
         driver.end()
-        again = Process([sys.executable, *command])
-        again.end()
+        Process([sys.executable, *command]).end()
     finally:
         driver.popen.kill()
     trials = opened(spec, point, run, found, create=False).get_trials()
     assert len(settled(trials)) == spec.trials
     assert [trial.number for trial in trials if is_lost(trial)] == [victim.number]
     (retried,) = [trial for trial in trials if is_retry(trial)]
-    assert retried.params == victim.params or not victim.params
+    killed = trials[victim.number]  # perhaps before all its parameters were drawn
+    assert killed.params.items() <= retried.params.items()
     finished = Counter(record.cell for record in records(run) if record.ok)
     assert finished and set(finished.values()) == {1}
