@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import PrunebenchError
+from benchmark.errors import PrunebenchError, StoreError
 from benchmark.measure.scores import Normalised, Scored, scored
 from benchmark.specs import CorpusSpec
 from benchmark.store.records import MODEL, Record
@@ -64,7 +64,10 @@ class Judge:
     def _timing(self, record: Record) -> dict[str, Any]:
         from benchmark.harness.timing import time_one
 
-        return time_one(record, self.run, self.spec.profile, self.corpus)
+        try:
+            return time_one(record, self.run, self.spec.profile, self.corpus)
+        except StoreError as error:  # this configuration leaves nothing that can be timed here: int8 beside a GPU
+            raise LacksError(str(error)) from None
 
 
 def _dig(data: Any, path: tuple[str, ...]) -> Any:

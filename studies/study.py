@@ -124,9 +124,11 @@ def status(spec: Source = "default", out: Out = None, storage: Storage = None, a
     from benchmark.cli._tables import console
     from studies._status import show_status
     from studies._status import status as look
+    from studies._storage import answering
 
     chosen = _spec(spec, None, storage, None)
-    found = [look(study, chosen) for _, study in _existing(chosen, _folder(chosen, out))]
+    with answering(chosen.storage):
+        found = [look(study, chosen) for _, study in _existing(chosen, _folder(chosen, out))]
     if as_json:
         print(json.dumps(found, indent=1, default=str))
     else:
@@ -137,13 +139,16 @@ def status(spec: Source = "default", out: Out = None, storage: Storage = None, a
 def report(
     spec: Source = "default", out: Out = None, storage: Storage = None, workers: Workers = None, quiet: Quiet = False
 ) -> int:
-    """Write report and figures of a study as it stands; a test that was made is not made again."""
+    """Write report and figures of a study as it stands; the test is made at its end, and once."""
+    from studies._storage import answering
+
     chosen = _spec(spec, None, storage, None)
     folder = _folder(chosen, out)
-    codes = [
-        _conclude(chosen, point, study, folder, workers=workers, quiet=quiet)
-        for point, study in _existing(chosen, folder)
-    ]
+    with answering(chosen.storage):
+        codes = [
+            _conclude(chosen, point, study, folder, workers=workers, quiet=quiet)
+            for point, study in _existing(chosen, folder)
+        ]
     return max(codes)
 
 
@@ -210,13 +215,19 @@ def _existing(spec: StudySpec, folder: Path) -> list[tuple[Point, optuna.Study]]
 def _conclude(
     spec: StudySpec, point: Point, study: optuna.Study, folder: Path, *, workers: int | None, quiet: bool
 ) -> int:
-    """Test what came out, write the report, and say where it is; 1 where nothing is feasible or a test failed."""
+    """Test what came out, write the report, and say where it is; 1 where nothing is feasible or a test failed.
+
+    A study that is not at its end is not tested: what is chosen could still change.
+    """
     from benchmark.cli._flow import say_written
     from studies._final import best_trials, final
+    from studies._loop import settled
     from studies._report import summary, write_study
     from studies._run import checked
 
-    outcome = final(spec, point, study, checked(spec, point), folder, workers=workers, quiet=quiet)
+    ended = len(settled(study.get_trials(deepcopy=False))) >= spec.trials
+    found = checked(spec, point)
+    outcome = final(spec, point, study, found, folder, workers=workers, quiet=quiet) if ended else None
     written = write_study(study, spec, point.folder(folder), final=outcome)
     print(summary(study, spec, outcome))
     say_written(written)
