@@ -8,12 +8,32 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock
 from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import get_lock_file
+from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
 
 from benchmark.errors import StoreError
 
 _BLOCK = 1 << 16
+
+
+class KernelLock(BaseJournalFileLock):
+    """What Optuna's links do, by a lock that a dead process gives back.
+
+    A link stays, and Optuna takes it away after half a minute in which everybody waits.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = FileLock(path.with_name(path.name + ".flock"))
+
+    def acquire(self) -> bool:
+        """Wait for it, and take it."""
+        self._lock.acquire(poll_interval=0.005)
+        return True
+
+    def release(self) -> None:
+        """Give it back."""
+        self._lock.release()
 
 
 class JournalFile(JournalFileBackend):
@@ -23,7 +43,7 @@ class JournalFile(JournalFileBackend):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
+        super().__init__(str(path), KernelLock(path))
         self._path = path
 
     @staticmethod

@@ -90,7 +90,7 @@ def _check_same(study: optuna.Study, meant: Mapping[str, Any]) -> None:
             said = f"{key}: {_shown(old, new)} there, {_shown(new, old)} asked for"
             raise SpecError(
                 f"there is a study {study.study_name!r} of another meaning ({said}); give the spec another name, or "
-                "another folder"
+                "another folder or storage"
             )
 
 

@@ -112,8 +112,9 @@ def _file_of(url: str) -> Path:
     Raises:
         SpecError: it names none.
     """
-    path = Path(url.removeprefix("sqlite:///"))
-    if not url.startswith("sqlite:///") or not path.name or path.name == ":memory:":
+    found = re.match(r"sqlite(?:\+\w+)?:///([^?]+)", url)
+    path = Path(found[1]) if found else Path()
+    if not path.name or path.name == ":memory:":
         raise SpecError(f"storage {url}: give a file, e.g. sqlite:///studies.db")
     return path
 

@@ -13,13 +13,14 @@ from typing import Any
 
 import optuna
 import pytest
+from sqlalchemy import make_url
 
 from benchmark.errors import SpecError, StoreError
 from studies import _storage
 from studies._journal import JournalFile
 from studies._meaning import ABOUT, open_study
 from studies._spec import StorageSpec
-from studies._storage import NoStudyError, alone, answering, open_storage, public
+from studies._storage import NoStudyError, _file_of, alone, answering, open_storage, public
 
 ATTRS = {"spec": "abc", "split": "dev", "space": {"alpha": "0..1", "rho": "0..1"}}
 
@@ -286,3 +287,15 @@ def test_a_study_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
     made(tmp_path, "other")
     with pytest.raises(NoStudyError, match="it holds other"):
         open_study(open_storage(StorageSpec(), tmp_path, create=False), "s", ["minimize"], ATTRS, create=False)
+
+
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("sqlite:///x.db?timeout=5", "x.db"),
+        ("sqlite+pysqlite:///x.db", "x.db"),
+        ("sqlite:////folder/x.db", "/folder/x.db"),
+    ],
+)
+def test_the_file_of_an_sqlite_address_is_what_sqlalchemy_opens(url: str, file: str) -> None:
+    assert _file_of(url) == Path(file) and make_url(url).database == file
