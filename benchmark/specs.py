@@ -99,6 +99,25 @@ class MethodSpec(Frozen):
         return "+".join(str(part["name"]) for part in parts) if parts and named else self.name
 
 
+def as_methods(value: Any) -> Any:
+    """Return what a spec lists as methods with names, and names joined by ``+``, in full."""
+    if isinstance(value, list):
+        return [MethodSpec.named(item) if isinstance(item, str) else item for item in value]
+    return value
+
+
+def kept_fractions(value: list[float]) -> list[float]:
+    """Return kept fractions.
+
+    Raises:
+        ValueError: one is not above 0 and at most 1.
+    """
+    for keep in value:
+        if not 0 < keep <= 1:
+            raise ValueError(f"a kept fraction lies above 0 and at most 1, not {keep:g}")
+    return value
+
+
 class VersionedMethod(MethodSpec):
     """What a cell says of its method."""
 
@@ -113,20 +132,8 @@ class Row(Frozen):
     keep: list[float] = Field(default_factory=list)
     tolerance: float = Field(default=0.005, gt=0, lt=1)
 
-    @field_validator("methods", mode="before")
-    @classmethod
-    def _names_are_methods(cls, value: Any) -> Any:
-        if isinstance(value, list):
-            return [MethodSpec.named(item) if isinstance(item, str) else item for item in value]
-        return value
-
-    @field_validator("keep")
-    @classmethod
-    def _keep_in_range(cls, value: list[float]) -> list[float]:
-        for keep in value:
-            if not 0 < keep <= 1:
-                raise ValueError(f"a kept fraction lies above 0 and at most 1, not {keep:g}")
-        return value
+    _names_are_methods = field_validator("methods", mode="before")(as_methods)
+    _keep_in_range = field_validator("keep")(kept_fractions)
 
     def budgets(self) -> list[Budget]:
         """Return the budgets of this line: one per kept fraction, or the one of kind ``none``."""

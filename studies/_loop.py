@@ -27,6 +27,8 @@ PAUSE = 1.0
 """Seconds between two looks at a study whose last trials are in the hands of others."""
 MISSED = "budget"
 """The constraint that a missed budget breaks, and a configuration that makes no program."""
+BY_ALL, BY_FAR = 1.0, 10.0
+"""By how much they break it. Excesses are shares of their limits: samplers add them up, whatever their units."""
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -121,7 +123,10 @@ class Loop:
         values = suggest(trial, self.found)
         outcome = self.lab.carry_out(trial_board(self.spec, self.point, self.found, values), self._watch(trial))
         self._note(trial, outcome)
-        return self._told(trial, outcome.record)
+        values_of = self._told(trial, outcome.record)
+        if not outcome.reused:
+            self.judge.done(outcome.record)
+        return values_of
 
     def _watch(self, trial: optuna.Trial) -> Watch | None:
         if self.spec.pruner is None:
@@ -133,7 +138,7 @@ class Loop:
             return f"{name}: {rate:.4f} at path step {step}" if trial.should_prune() else None
 
         looks = self.spec.looks
-        return Watch(looks.every, looks.utterances, self.spec.normalizer, look)
+        return Watch(looks.every, looks.utterances, self.spec.normalizer, look, looks.after)
 
     def _note(self, trial: optuna.Trial, outcome: Outcome) -> None:
         """Keep with the trial which cell it was, and what it cost."""
@@ -148,7 +153,7 @@ class Loop:
         for name, value in noted.items():
             trial.set_user_attr(name, value)
         if outcome.reused and self.spec.pruner is not None:  # what it was like on its way was seen before
-            for step, rate in (record.data.get("watched") or {}).get("values", []):
+            for step, rate in self.judge.looks(record):
                 trial.report(rate, step)
 
     def _told(self, trial: optuna.Trial, record: Record) -> float | Sequence[float]:
@@ -157,7 +162,7 @@ class Loop:
             raise optuna.TrialPruned(record.error)
         if not record.ok:
             if cannot_be(record):
-                raise self._infeasible(trial, record.error)
+                raise self._infeasible(trial, record)
             trial.set_user_attr(MESSAGE, record.error)
             raise TrialFailedError(record.error)
         try:
@@ -165,19 +170,18 @@ class Loop:
         except LacksError as error:
             trial.set_user_attr(MESSAGE, str(error))
             raise TrialFailedError(str(error)) from None
-        self.judge.done(record)
         for name, value in excess.items():
             trial.set_constraint(name, value)
         return values if len(values) > 1 else values[0]
 
-    def _infeasible(self, trial: optuna.Trial, message: str) -> optuna.TrialPruned:
-        """Return what ends a trial without a value, marked so that samplers stay away from there.
+    def _infeasible(self, trial: optuna.Trial, record: Record) -> optuna.TrialPruned:
+        """Return what ends a trial without a value, marked so that TPE stays away from there.
 
-        Samplers do not look at failed trials; at pruned ones with a broken constraint they do.
+        It does not look at failed trials; at pruned ones with a broken constraint it does.
         """
-        trial.set_constraint(MISSED, 1.0)
-        trial.set_user_attr(MESSAGE, message)
-        return optuna.TrialPruned(message)
+        trial.set_constraint(MISSED, how_far(record))
+        trial.set_user_attr(MESSAGE, record.error)
+        return optuna.TrialPruned(record.error)
 
 
 def settled(trials: Sequence[optuna.trial.FrozenTrial]) -> list[optuna.trial.FrozenTrial]:
@@ -187,6 +191,12 @@ def settled(trials: Sequence[optuna.trial.FrozenTrial]) -> list[optuna.trial.Fro
     """
     ended = (TrialState.COMPLETE, TrialState.PRUNED)
     return [one for one in trials if one.state in ended or (one.state == TrialState.FAIL and not is_lost(one))]
+
+
+def how_far(record: Record) -> float:
+    """Return by how much a configuration that cannot be breaks ``MISSED``."""
+    missed = (record.data.get("error") or {}).get("type") == BudgetMissedError.__name__
+    return BY_ALL if missed else BY_FAR
 
 
 def cannot_be(record: Record) -> bool:

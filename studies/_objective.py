@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import PrunebenchError, StoreError
-from benchmark.measure.scores import Normalised, Scored, scored
+from benchmark.measure.scores import Normalised, Scored, decoding_of, language_of, scored, signature
 from benchmark.specs import CorpusSpec
 from benchmark.store.records import MODEL, Record
 from studies._metrics import METRICS
@@ -33,12 +33,12 @@ class Judge:
         return [self.value(name, record) for name in self.spec.objectives]
 
     def excess(self, record: Record) -> dict[str, float]:
-        """Return by how much each constraint is exceeded; zero or less is feasible.
+        """Return by what share of its limit each constraint is exceeded; zero or less is feasible.
 
         Raises:
             LacksError: as ``values``.
         """
-        return {name: self.value(name, record) - limit for name, limit in self.spec.constraints.items()}
+        return {name: self.value(name, record) / limit - 1 for name, limit in self.spec.constraints.items()}
 
     def value(self, name: str, record: Record) -> float:
         """Return one metric of a finished record on the split that is tuned on."""
@@ -52,6 +52,18 @@ class Judge:
         if found is None or found != found:
             raise LacksError(f"cell {record.cell}: its record says nothing of {name!r}; take another objective")
         return float(found)
+
+    def looks(self, record: Record) -> list[tuple[int, float]]:
+        """Return what was seen of a result on its way, if it was seen as this study looks: else it says nothing."""
+        seen = record.data.get("watched") or {}
+        used = seen.get("utterances") == min(self.spec.looks.utterances, self._utterances(record))
+        made = signature(self.normalised.of(language_of(record)), decoding_of(record))
+        if not used or seen.get("signature") != made:
+            return []
+        return [(int(step), float(rate)) for step, rate in seen.get("values", [])]
+
+    def _utterances(self, record: Record) -> int:
+        return int(((record.data.get("data") or {}).get(self.spec.tune.split) or {}).get("utterances") or 0)
 
     def done(self, record: Record) -> None:
         """Let go of what only the timing needed."""

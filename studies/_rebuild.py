@@ -13,7 +13,7 @@ from benchmark.errors import SpecError, StoreError
 from benchmark.harness.tree import barren, grow
 from benchmark.search import Parameter
 from benchmark.store.records import Record, latest
-from studies._loop import MISSED, cannot_be
+from studies._loop import MISSED, cannot_be, how_far
 from studies._objective import Judge, LacksError
 from studies._run import checked, opened
 from studies._space import distributions, trial_board
@@ -111,7 +111,7 @@ def _trial(record: Record, values: Mapping[str, Any], found: Sequence[Parameter]
     else:
         attributes["message"] = record.error
         if cannot_be(record):
-            state, constraints = TrialState.PRUNED, {MISSED: 1.0}
+            state, constraints = TrialState.PRUNED, {MISSED: how_far(record)}
     return optuna.trial.create_trial(
         state=state,
         values=told,

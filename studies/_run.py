@@ -65,8 +65,16 @@ def plain_board(spec: StudySpec, point: Point, evaluate: dict[str, int | None]) 
 def attributes(spec: StudySpec, point: Point, found: Sequence[Parameter]) -> dict[str, Any]:
     """Return what is stored with a study, so that it can never be mistaken for another one of its name."""
     made = distributions(found)
+    (plain,) = grow(plain_board(spec, point, {spec.tune.split: spec.tune.utterances})).cells
+    corpus = REGISTRY.get("corpus", spec.corpus.name, **spec.corpus.options)
+    timed = {"profile": spec.profile.model_dump(mode="json"), "device": _device()} if is_timed(spec) else {}
+    looked = {"looks": spec.looks.model_dump(), "pruner": True} if spec.pruner is not None else {}
     return {
         "spec": spec.identity(point),
+        "plain cell": plain.cell.id,  # holds the versions of model, corpus and method
+        "scores": Normalised(spec.normalizer).of(corpus.language).signature,
+        **timed,
+        **looked,
         "method": point.method.title,
         "options": point.method.options,
         "budget": str(point.budget),
@@ -76,6 +84,13 @@ def attributes(spec: StudySpec, point: Point, found: Sequence[Parameter]) -> dic
         "split": spec.tune.split,
         "seed": spec.seed,
     }
+
+
+def _device() -> str:
+    from benchmark.harness.bench import device
+    from benchmark.measure.profile import device_key
+
+    return device_key(device())
 
 
 def opened(spec: StudySpec, point: Point, run: Path, found: Sequence[Parameter], *, create: bool) -> optuna.Study:
@@ -137,7 +152,11 @@ def _carried_out(
                 return study
             readers = [listen(process, bars.event, EVENTS) for process in processes]
             for process in processes:
-                told = {"spec": spec.model_dump(mode="json"), "study": point.name, "run": str(run.resolve())}
+                told = {
+                    "spec": spec.model_dump(mode="json", exclude_unset=True),
+                    "study": point.name,
+                    "run": str(run.resolve()),
+                }
                 with contextlib.suppress(BrokenPipeError):  # it died while it waited: its code says so below
                     order(process, told, sorted(_owners(spec, point) - {"__main__"}))
             for reader in readers:

@@ -6,19 +6,31 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from benchmark.api import Budget, BudgetKind, Frozen
 from benchmark.errors import SpecError
 from benchmark.measure.decoding import Decoding
 from benchmark.reading import parse_as, presets_of, read_mapping
-from benchmark.specs import CorpusSpec, MethodSpec, ModelSpec, ProfileSpec, Row, Seed, Training, digest
+from benchmark.specs import (
+    CorpusSpec,
+    MethodSpec,
+    ModelSpec,
+    ProfileSpec,
+    Row,
+    Seed,
+    Training,
+    as_methods,
+    digest,
+    kept_fractions,
+)
 from studies._metrics import check_metrics, direction_of
 
 PRESETS = "studies.presets"
 ERRORS = ("error", "wer", "cer")
+Limit = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Tuning(Frozen):
@@ -39,13 +51,23 @@ class Testing(Frozen):
     """The one evaluation at the end: the best and the default configuration, on speech that no trial has seen."""
 
     splits: dict[str, int | None] = Field(default={"test": 300}, min_length=1)
-    seeds: list[Seed] = Field(default=[0], min_length=1)
+    seeds: list[Seed] = Field(
+        default=[1, 2, 3], min_length=1, description="of the training; not the one that is tuned with"
+    )
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_seed_once(cls, value: list[int]) -> list[int]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"seed {max(value, key=value.count)} is named twice, and would count twice")
+        return value
 
 
 class Looks(Frozen):
     """How often a pruner looks into the Fit after the last Prune."""
 
     every: int = Field(default=20, ge=1, description="path steps between two looks")
+    after: int = Field(default=20, ge=0, description="steps after the last Prune before the first look")
     utterances: int = Field(default=100, ge=1, description="of the development split, from its beginning")
 
 
@@ -63,14 +85,20 @@ class StorageSpec(Frozen):
     heartbeat: int = Field(default=60, ge=1, description="seconds between signs of life (databases only)")
     grace: int | None = Field(default=None, ge=1, description="seconds of silence until a trial counts as dead")
 
+    @model_validator(mode="after")
+    def _silence_is_longer_than_a_beat(self) -> StorageSpec:
+        if self.grace is not None and self.grace <= self.heartbeat:
+            raise ValueError(f"grace = {self.grace}: living workers would be taken for dead; it must exceed heartbeat")
+        return self
+
 
 class Range(Frozen):
     """What a study makes of a parameter's own range; what is left out stays."""
 
-    low: float | None = None
-    high: float | None = None
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
     log: bool | None = None
-    step: float | None = Field(default=None, gt=0)
+    step: FiniteFloat | None = Field(default=None, gt=0)
     choices: list[Any] | None = Field(default=None, min_length=1)
 
 
@@ -88,8 +116,10 @@ class StudySpec(Frozen):
         default=None, description="parameters to turn, with narrower ranges if wanted; null: the method's usual ones"
     )
     objectives: list[str] = Field(default=["error"], min_length=1)
-    constraints: dict[str, float] = Field(default={}, description="metric to the largest value that is feasible")
-    reference: dict[str, float] = Field(default={}, description="objective to its worst value, for the hypervolume")
+    constraints: dict[str, Limit] = Field(default={}, description="metric to the largest value that is feasible")
+    reference: dict[str, FiniteFloat] = Field(
+        default={}, description="objective to its worst value, for the hypervolume"
+    )
     trials: int = Field(default=20, ge=1, description="finished trials, over all restarts and workers")
     sampler: Named = Named(name="TPESampler")
     pruner: Named | None = None
@@ -104,12 +134,8 @@ class StudySpec(Frozen):
     seed: Seed = 0
     keep_nodes: int = Field(default=8, ge=1, description="trained states that stay for other trials")
 
-    @field_validator("methods", mode="before")
-    @classmethod
-    def _names_are_methods(cls, value: Any) -> Any:
-        if isinstance(value, list):
-            return [MethodSpec.named(item) if isinstance(item, str) else item for item in value]
-        return value
+    _names_are_methods = field_validator("methods", mode="before")(as_methods)
+    _keep_in_range = field_validator("keep")(kept_fractions)
 
     @field_validator("search", mode="before")
     @classmethod
@@ -123,14 +149,6 @@ class StudySpec(Frozen):
                     for name, item in value.items()}  # fmt: skip
         return value
 
-    @field_validator("keep")
-    @classmethod
-    def _keep_in_range(cls, value: list[float]) -> list[float]:
-        for keep in value:
-            if not 0 < keep <= 1:
-                raise ValueError(f"a kept fraction lies above 0 and at most 1, not {keep:g}")
-        return value
-
     @model_validator(mode="after")
     def _parts_fit(self) -> StudySpec:
         if self.budget == "none" and self.keep:
@@ -142,6 +160,19 @@ class StudySpec(Frozen):
             raise ValueError("Optuna prunes trials of one objective only; leave pruner out, or take one objective")
         if self.pruner is not None and self.objectives[0] not in ERRORS:
             raise ValueError(f"a pruner looks at error rates; objective {self.objectives[0]!r} goes without one")
+        if self.pruner is not None and self.constraints:
+            raise ValueError(
+                "a pruner compares with trials that break a constraint too; leave pruner or constraints out"
+            )
+        if "evaluate" in self.corpus.model_fields_set:
+            raise ValueError("corpus.evaluate: a study says under tune and test what is evaluated; leave it out")
+        names = [point.name for point in self.points()]
+        if len(set(names)) < len(names):
+            raise ValueError(f"study {max(names, key=names.count)!r} is asked for twice (methods x kept fractions)")
+        if self.test is not None and self.seed in self.test.seeds:
+            raise ValueError(
+                f"test.seeds names {self.seed}, the seed that is tuned with: what was chosen fits it; test with others"
+            )
         if self.test is not None and self.tune.split in self.test.splits:
             raise ValueError(f"split {self.tune.split!r} is tuned on, so that no test can be made on it")
         return self
@@ -182,7 +213,8 @@ class Point:
 
 def _slug(method: MethodSpec) -> str:
     plain = re.sub(r"[^\w-]+", "-", method.title)
-    return plain if not method.options or "+" in method.title else f"{plain}-{digest(method.options)[:6]}"
+    bare = MethodSpec.named(method.title) == method
+    return plain if bare else f"{plain}-{digest(method.options)[:6]}"
 
 
 def _keep(budget: Budget) -> str:

@@ -95,7 +95,7 @@ class Looks:
             LookFailedError: the normaliser or whoever was told raised.
         """
         at = self.start + done
-        if at % self.eyes.watch.every:
+        if at % self.eyes.watch.every or done < self.eyes.watch.after:
             return False
         if torch.cuda.is_available():
             torch.cuda.synchronize()  # what is still being trained is not ours

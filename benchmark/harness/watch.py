@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 class Watch:
     """What a worker is to look at while cells train, and whom it tells.
 
-    A look falls on each path step inside the last Fit of a cell's program that is a multiple of ``every``, never on the
-    Fit's last step. Only a node that is the last of exactly one cell and on no other cell's path is watched, and only
-    where a Prune comes before it and no Prune or Rewind after it: what a model says before it is pruned misleads. A
-    node that lies in the cache is not trained, so nothing is looked at.
+    A look falls on each path step inside the last Fit of a cell's program that is a multiple of ``every``, at least
+    ``after`` steps into the Fit and never on its last step. Only a node that is the last of exactly one cell and on no
+    other cell's path is watched, and only where a Prune comes before it and no Prune or Rewind after it: what a model
+    says before it is pruned misleads. A node that lies in the cache is not trained, so nothing is looked at.
 
     ``look`` gets the path step and the corpus error rate (a fraction, in the normaliser's unit) and returns a reason to
     end the Fit at once, or None. What it raises is raised by ``Worker.work``, and no record is written.
@@ -33,6 +33,9 @@ class Watch:
     """Of the first evaluation split, from its beginning; all where it has fewer."""
     normalizer: str
     look: Callable[[int, float], str | None]
+    after: int = 0
+    """Steps of the Fit before the first look: right after a Prune, a model says how much it was hurt, not what it will
+    be."""
 
     def __post_init__(self) -> None:
         for name in ("every", "utterances"):
@@ -46,7 +49,8 @@ class Watch:
             return False
         if not any(isinstance(step, Prune) for name in users[0].nodes for step in tree.nodes[name].before):
             return False
-        return (node.start // self.every + 1) * self.every < node.end
+        earliest = node.start + max(self.after, 1)
+        return -(-earliest // self.every) * self.every < node.end
 
 
 class LookFailedError(Exception):

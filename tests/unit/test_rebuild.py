@@ -16,7 +16,7 @@ from benchmark.measure.scores import Normalised, scored
 from benchmark.reading import parse_as
 from benchmark.store.folders import open_run
 from benchmark.store.records import Attempt, Record, records
-from studies._loop import MISSED, Loop
+from studies._loop import BY_ALL, BY_FAR, MISSED, Loop
 from studies._objective import Judge
 from studies._rebuild import drawn, rebuild, trials_of
 from studies._run import checked, opened
@@ -127,7 +127,8 @@ def test_a_stopped_cell_is_a_pruned_trial_with_what_was_seen(run: Path) -> None:
 def test_what_cannot_be_is_infeasible(run: Path, kind: str) -> None:
     put(run, spec(), DEFAULT, failed(kind))
     (trial,) = found_in(run, spec())
-    assert (trial.state, trial.values, trial.constraints) == (TrialState.PRUNED, None, {MISSED: 1.0})
+    assert (trial.state, trial.values) == (TrialState.PRUNED, None)
+    assert trial.constraints == {MISSED: BY_ALL if kind == "BudgetMissedError" else BY_FAR}
     assert trial.user_attrs[MESSAGE] == f"{kind}: why"
 
 
@@ -148,7 +149,9 @@ def test_several_objectives_and_constraints_come_from_the_record(run: Path) -> N
     asked = spec(objectives=["bytes", "density_stored"], constraints={"params_nominal": 50, "bytes": 3000})
     put(run, asked, DEFAULT, ok(watched=WATCHED))
     (trial,) = found_in(run, asked)
-    assert trial.values == [1000, 0.5] and trial.constraints == {"params_nominal": 20, "bytes": -2000}
+    assert trial.values == [1000, 0.5]
+    of_their_limits = {"params_nominal": 70 / 50 - 1, "bytes": 1000 / 3000 - 1}
+    assert trial.constraints == pytest.approx(of_their_limits)
     assert trial.intermediate_values == {}  # Optuna knows none with several objectives
 
 
@@ -214,7 +217,7 @@ def test_the_study_is_made_anew_and_can_go_on(run: Path) -> None:
         (1, "PRUNED"),
         (2, "PRUNED"),
     ]
-    assert study.trials[0].constraints == {"bytes": 500} and study.trials[2].constraints == {MISSED: 1.0}
+    assert study.trials[0].constraints == {"bytes": 1.0} and study.trials[2].constraints == {MISSED: BY_ALL}
     with pytest.raises(SpecError, match=r"study 'tried' has 3 trial\(s\) already"):
         rebuild(asked, point, run)
     assert len(study.get_trials()) == 3
@@ -254,7 +257,7 @@ def test_a_trial_that_makes_no_program_has_a_record_and_is_rebuilt_as_infeasible
     lab, judge = Lab(run, 1, lambda _: None), Judge(asked, run, trial_board(asked, point, found, values).corpus)
     Loop(asked, point, study, found, lab=lab, judge=judge, seat="0-x", say=lambda _: None).work()
     (trial,), (record,) = study.trials, records(run)
-    assert (trial.state, trial.constraints) == (TrialState.PRUNED, {MISSED: 1.0})
+    assert (trial.state, trial.constraints) == (TrialState.PRUNED, {MISSED: BY_FAR})
     assert trial.user_attrs[MESSAGE] == record.error and record.error.startswith(said)
     assert (trial.user_attrs["cell"], trial.user_attrs["steps_trained"]) == (record.cell, 0)
     (again,) = trials_of(asked, point, run, found)

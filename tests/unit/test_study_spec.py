@@ -19,7 +19,7 @@ from studies._run import checked
 from studies._spec import PRESETS, Range, StudySpec, load_study, presets, presets_of
 
 DATA: dict[str, Any] = {"methods": ["sgl_adaptive"], "budget": "prunable_stored", "keep": [0.5]}
-ABLATIONS = ("ablation", "ablation-factorial")
+ABLATIONS = ("ablation", "ablation-factorial", "ablation-tuned")
 
 
 def spec(**changes: Any) -> StudySpec:
@@ -128,6 +128,18 @@ PRUNER = {"name": "MedianPruner"}
         ({"name": "../up"}, "name = '../up'"),
         ({"training": {"learning_rate": 0}}, "training.learning_rate = 0"),
         ({"storage": {"grace": 0}}, "storage.grace = 0"),
+        ({"storage": {"grace": 60}}, "living workers would be taken for dead"),
+        ({"test": {"seeds": [1, 1]}}, "seed 1 is named twice"),
+        ({"test": {"seeds": [0, 1]}}, "test.seeds names 0, the seed that is tuned with"),
+        ({"corpus": {"evaluate": {"test": 5}}}, "a study says under tune and test what is evaluated"),
+        ({"constraints": {"bytes": 1}, "pruner": PRUNER}, "a pruner compares with trials that break a constraint too"),
+        ({"constraints": {"bytes": 0}}, "constraints.bytes = 0"),
+        ({"constraints": {"bytes": float("nan")}}, "constraints.bytes = nan"),
+        ({"reference": {"error": float("inf")}}, "reference.error = inf"),
+        ({"search": {"alpha": {"high": float("inf")}}}, "search.alpha.high = inf"),
+        ({"methods": ["l1_group", "l1_group"]}, "is asked for twice"),
+        ({"keep": [0.5, 0.5]}, "is asked for twice"),
+        ({"tune": {"split": "eval_test"}}, "a study never sees a test split"),
     ],
     ids=str,
 )
@@ -216,7 +228,6 @@ def identity(**changes: Any) -> str:
         {"search": ["alpha"]},  # stored and compared by itself
         {"test": None},
         {"keep_nodes": 2},
-        {"corpus": {"evaluate": {"test": 5}}},
     ],
     ids=str,
 )
@@ -227,7 +238,7 @@ def test_how_a_study_is_carried_out_is_no_part_of_what_its_values_mean(changes: 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"seed": 1},
+        {"seed": 9},
         {"tune": {"utterances": 100}},
         {"tune": {"split": "train"}},
         {"training": {"learning_rate": 1e-3}},

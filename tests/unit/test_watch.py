@@ -325,6 +325,15 @@ def test_the_last_fit_after_a_prune_is_watched(
     assert [watch.sees(tree.nodes[name], tree) for name in path.nodes] == watched
 
 
+@pytest.mark.parametrize(("after", "seen"), [(0, True), (4, True), (5, False)])
+def test_no_look_comes_sooner_after_the_prune_than_asked(
+    monkeypatch: pytest.MonkeyPatch, after: int, seen: bool
+) -> None:
+    tree = program(monkeypatch, [Fit(steps=4), CUT, Fit(steps=6)])  # of the path steps 5 to 9, only 6 and 8 are even
+    watch = Watch(2, 1, "identity", lambda at, rate: None, after)
+    assert watch.sees(tree.nodes[tree.cells[0].nodes[-1]], tree) == seen
+
+
 def test_a_node_of_several_cells_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     # the second goes on from where the first ends; the third ends where the first does and prunes once more
     chain: list[Step] = [CUT, Fit(steps=10)]
