@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from studies._loop import settled
@@ -48,7 +49,7 @@ class TrialBars:
         if note and not self._quiet:
             self._progress.console.print(f"note: {note}")
         for trial in trials:
-            if trial.values is not None:
+            if trial.state == TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values()):
                 self._better(trial.values)
         self._progress.update(self._trials, description=self._title(), completed=len(settled(trials)))
 

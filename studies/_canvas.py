@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from studies._outcomes import Goal, default_trial, goals, kind, of_kind, parameter_names
 from studies._spec import StudySpec
@@ -80,7 +80,7 @@ class View:
         return [
             trial
             for trial in of_kind(self.trials, "complete", "infeasible")
-            if trial.values and np.isfinite(trial.values).all()
+            if trial.state == TrialState.COMPLETE and np.isfinite(trial.values or [np.nan]).all()
         ]
 
     @cached_property

@@ -30,9 +30,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.errors import StoreError
 from benchmark.measure.bootstrap import compared, rates_over_seeds
-from benchmark.measure.scores import Normalised, Scored, scored
+from benchmark.measure.scores import Normalised, Scored, check_paired, scored
 from studies._ablate import Planned
 from studies._arms import Arm
 
@@ -120,7 +119,7 @@ def effects(planned: Planned, run: Path, resamples: int = RESAMPLES) -> pd.DataF
             normalised = normalisers.setdefault(arm.normalizer, Normalised(arm.normalizer))
             some.rows.append(_row(arm, records))
             some.scores.append(_scores(some.rows[-1], records, split, normalised))
-        _check_paired(some)
+        check_paired([one for scores in some.scores for one in scores or ()])
         utterances |= {len(scores[0].ids) for scores in some.scores if scores}
         some.rates = _rates(some.scores, resamples)
         _compare(some)
@@ -183,21 +182,6 @@ def _scores(row: Row, records: Sequence[Record | None], split: str, normalised: 
     row.rate, row.lowest, row.highest = float(np.mean(rates)), min(rates), max(rates)
     row.signature = found[0].signature
     return found
-
-
-def _check_paired(some: _Point) -> None:
-    """Refuse arms that cannot be paired utterance by utterance.
-
-    Raises:
-        StoreError: two cells that were tested on different data.
-    """
-    every = [one for scores in some.scores for one in scores or ()]
-    for one in every[1:]:
-        if (one.data_hash, one.ids) != (every[0].data_hash, every[0].ids):
-            raise StoreError(
-                f"cells {every[0].cell} and {one.cell} cannot be paired: their {one.split!r} data differ "
-                f"(hash {every[0].data_hash[:12]} and {one.data_hash[:12]}); run both on one copy of the corpus"
-            )
 
 
 def _rates(scores: Sequence[list[Scored] | None], resamples: int) -> list[Rates | None]:

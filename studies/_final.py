@@ -13,7 +13,7 @@ import optuna
 from benchmark.errors import SpecError
 from benchmark.harness.tree import grow
 from benchmark.measure.bootstrap import Paired, paired_over_seeds
-from benchmark.measure.scores import Normalised, Scored, scored
+from benchmark.measure.scores import Normalised, Scored, check_paired, scored
 from benchmark.search import Parameter
 from benchmark.specs import Leaderboard, MethodSpec, Row, digest
 from benchmark.store.records import Record
@@ -21,6 +21,8 @@ from studies._space import board, configured
 from studies._spec import Point, StudySpec
 
 RESAMPLES = 10_000
+TESTED = "tested at"
+"""The study's attribute that says after how many trials the test split was met."""
 FRONT = 6
 """Largest number of configurations of a Pareto front that are tested."""
 
@@ -84,6 +86,7 @@ def test(entries: Sequence[Entry], run: Path, *, workers: int | None, quiet: boo
     for one in entries:
         records = {seed: found[cell] for seed, cell in one.cells.items() if cell in found}
         failed = [f"seed {seed}: {record.error}" for seed, record in records.items() if not record.ok]
+        failed += [f"seed {seed}: no record" for seed in one.cells if seed not in records]
         tested.append(Tested(one, records, failed[0] if failed else ""))
     return tested
 
@@ -103,9 +106,10 @@ def difference(a: Tested, b: Tested, split: str, normalised: Normalised) -> Pair
     """Return the error rate of A minus that of B with its interval, over seeds and utterances.
 
     Raises:
-        StoreError: transcripts that cannot be read.
+        StoreError: transcripts that cannot be read, or were made from different data.
     """
     scores_a, scores_b = (by_seed(one, split, normalised) for one in (a, b))
+    check_paired([*scores_a, *scores_b])
     errors = [np.stack([one.main.errors for one in scores]) for scores in (scores_a, scores_b)]
     return paired_over_seeds(errors[0], errors[1], scores_a[0].main.lengths, RESAMPLES)
 
@@ -136,7 +140,15 @@ def final(
     entries = [dense_entry(spec, point), entry(spec, point, "default", found, default)]
     entries += [entry(spec, point, f"trial {one.number}", found, one.params) for one in chosen]
     tested = test(entries, run, workers=workers, quiet=quiet)
-    return outcome(spec, tested, None if len(spec.objectives) > 1 else f"trial {chosen[0].number}")
+    told = outcome(spec, tested, None if len(spec.objectives) > 1 else f"trial {chosen[0].number}")
+    return told | {"tested_at": _remember(study, spec)}
+
+
+def _remember(study: optuna.Study, spec: StudySpec) -> list[int]:
+    """Keep with the study after how many trials it was tested; a study may go on, and be tested again."""
+    seen: list[int] = sorted({*study.user_attrs.get(TESTED, []), spec.trials})
+    study.set_user_attr(TESTED, seen)
+    return seen
 
 
 def outcome(spec: StudySpec, tested: Sequence[Tested], best: str | None) -> dict[str, Any]:

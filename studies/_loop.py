@@ -98,7 +98,8 @@ class Loop:
         return self.study._storage.get_trial(self._trial._trial_id).state == TrialState.FAIL
 
     def _ended(self, _: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        self.say({"ended": trial.number, "state": trial.state.name, "values": trial.values})
+        usable = trial.state == TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())
+        self.say({"ended": trial.number, "state": trial.state.name, "values": trial.values if usable else None})
 
     def _objective(self, trial: optuna.Trial) -> float | Sequence[float]:
         self._trial = trial

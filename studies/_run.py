@@ -43,8 +43,8 @@ def checked(spec: StudySpec, point: Point) -> list[Parameter]:
         SpecError: a name, an option, a range, a split or a budget that does not fit.
         DataError: a model or corpus that is not there.
     """
-    check_choices(spec)
     found = space(spec, point)
+    check_choices(spec, found)
     validate(plain_board(spec, point, {spec.tune.split: spec.tune.utterances}))
     if spec.test is not None:
         validate(plain_board(spec, point, spec.test.splits))

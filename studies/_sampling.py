@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
@@ -14,10 +15,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from benchmark.errors import SpecError, nearest
 from benchmark.harness.seeds import derive
+from benchmark.search import Parameter
+from studies._space import suggest
 from studies._spec import Named, StudySpec
 
-_SEQUENCES = ("QMCSampler",)
-"""Samplers whose draws are one sequence, of which every trial takes the next: their seed must stay the same."""
+_SEQUENCES = ("QMCSampler", "GridSampler", "BruteForceSampler")
+"""Samplers whose draws are one sequence or grid, of which every trial takes the next: their seed must stay the same."""
+
+_TRIED = 3
+"""Trials in memory by which a sampler is tried."""
 
 
 class PerTrialSeed(BaseSampler):
@@ -89,16 +95,44 @@ def make_pruner(named: Named | None) -> optuna.pruners.BasePruner:
     return made
 
 
-def check_choices(spec: StudySpec) -> None:
-    """Refuse samplers and pruners that cannot be had, before anything is written.
+def check_choices(spec: StudySpec, found: Sequence[Parameter]) -> None:
+    """Refuse samplers and pruners that cannot be had or cannot do it, before anything is written.
+
+    They are tried on the space, in memory: some look at their options only when they draw.
 
     Raises:
         SpecError: an unknown name, options that do not fit, or a sampler that cannot do what the spec asks for.
     """
-    make_sampler(spec.sampler, spec.seed)
-    make_pruner(spec.pruner)
+    sampler, pruner = PerTrialSeed(spec.sampler, spec.seed), make_pruner(spec.pruner)
     if len(spec.objectives) > 1 and spec.sampler.name == "CmaEsSampler":
         raise SpecError("sampler CmaEsSampler knows one objective only; take TPESampler, NSGAIISampler or GPSampler")
+    _try(spec, sampler, pruner, found)
+
+
+def _try(spec: StudySpec, sampler: BaseSampler, pruner: optuna.pruners.BasePruner, found: Sequence[Parameter]) -> None:
+    """Draw some trials in memory.
+
+    Raises:
+        SpecError: sampler or pruner raised, whatever it was: they were given somebody's options.
+    """
+
+    def objective(trial: optuna.Trial) -> float | Sequence[float]:
+        suggest(trial, found)
+        if spec.pruner is not None:
+            trial.report(1.0, spec.looks.every)
+            trial.should_prune()
+        return [1.0] * len(spec.objectives) if len(spec.objectives) > 1 else 1.0
+
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            study = optuna.create_study(sampler=sampler, pruner=pruner, directions=spec.directions)
+            study.optimize(objective, n_trials=_TRIED)
+        except Exception as error:
+            named = [spec.sampler, *([] if spec.pruner is None else [spec.pruner])]
+            asked = ", ".join(f"{one.name}({one.options})" for one in named)
+            raise SpecError(f"{asked} cannot draw from this space: {type(error).__name__}: {error}") from None
 
 
 def _class(what: str, name: str, module: Any, base: type) -> type:

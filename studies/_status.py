@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import median
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -21,9 +21,9 @@ def status(study: optuna.Study, spec: StudySpec) -> dict[str, Any]:
     """Return how a study stands, as JSON can say it.
 
     ``done`` are the trials that count: complete, infeasible, pruned, failed. ``workers`` is the number of trials in
-    hand. ``time_to_go`` is in seconds: what remains times the median of what trials took, shared by the workers; None
-    where nothing has finished yet. ``best`` has one trial, or with several objectives those of the front; none if no
-    trial is feasible.
+    hand. ``time_to_go`` is in seconds: what remains times the mean of what trials took that were carried out, shared by
+    the workers (by one where none is at it); None where nothing has finished yet. ``best`` has one trial, or with
+    several objectives those of the front; none if no trial is feasible.
     """
     trials = study.get_trials(deepcopy=False)
     counts: dict[str, int] = {name: sum(kind(trial) == name for trial in trials) for name in KINDS}
@@ -31,8 +31,9 @@ def status(study: optuna.Study, spec: StudySpec) -> dict[str, Any]:
     best = front(goals(spec), trials)
     if len(spec.objectives) == 1:
         best = sorted(best, key=lambda trial: trial.number)[:1]
-    times = [float(one.user_attrs["seconds"]) for one in of_kind(trials, *SETTLED) if "seconds" in one.user_attrs]
-    each = median(times) if times else None
+    ended = [one.user_attrs for one in of_kind(trials, *SETTLED)]
+    times = [float(about["seconds"]) for about in ended if "seconds" in about and not about.get("reused")]
+    each = fmean(times) if times else None
     left = max(0, spec.trials - done)
     to_go = None if each is None and left else left * (each or 0.0) / max(1, counts["running"])
     return {

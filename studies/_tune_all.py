@@ -14,6 +14,7 @@ from benchmark.cli._flow import ScoresLeftOutError, report_table, say_left_out, 
 from benchmark.errors import SpecError
 from benchmark.measure.scores import Normalised
 from benchmark.search import Parameter
+from studies._effects import holm
 from studies._final import (
     RESAMPLES,
     Tested,
@@ -150,6 +151,8 @@ def comparison(spec: StudySpec, winners: Sequence[Winner]) -> pd.DataFrame:
         rows.append(row)
     by = [f"tuned % on {split}"] if rows else []
     table = pd.DataFrame(rows)
+    if "p" in table:
+        table["p corrected"] = holm(table["p"].tolist())
     table = table.sort_values(["budget", *by], ascending=[False, *(True for _ in by)]) if rows else table
     table.attrs = {"resamples": RESAMPLES, "seeds": list(spec.test.seeds)}
     return table
@@ -174,6 +177,7 @@ def told(table: pd.DataFrame, split: str) -> list[dict[str, str]]:
                 "tuned − default [95 %]": f"{row['difference']:+.2f} [{row['lo']:+.2f}, {row['hi']:+.2f}]"
                 if gained
                 else "–",
+                "p": f"{row['p corrected']:.3g}" if gained else "–",
                 "what was chosen": row["parameters"],
             }
         )
@@ -200,7 +204,8 @@ def write_comparison(spec: StudySpec, table: pd.DataFrame, folder: Path) -> list
     title = (
         f"Tuned and default on {split}: {spec.trials} trials a method, {spec.training.steps} training steps a trial, "
         f"chosen by {spec.objectives[0]} on {spec.tune.split}; mean and range of {len(spec.test.seeds)} seed(s), "
-        f"differences with 95 % intervals over seeds and utterances ({RESAMPLES:,} resamples)."
+        f"differences with 95 % intervals over seeds and utterances ({RESAMPLES:,} resamples), "
+        "p corrected over the rows (Holm). On the leaderboard, dense has the learning rate of the spec."
     )
     write_atomically(paths[0], table.to_csv(index=False).encode())
     write_atomically(paths[1], f"{title}\n\n{_markdown(rows)}\n".encode())

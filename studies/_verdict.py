@@ -39,8 +39,22 @@ def tested(view: View, final: Mapping[str, Any] | None) -> Iterator[str]:
         yield (
             f"{final['steps']} training steps each, seeds {', '.join(map(str, final['seeds']))}, {ok[0]['utterances']} "
             f"utterances; signature {ok[0]['signature']}. Intervals: {final['resamples']:,} paired resamples of "
-            "utterances and seeds, crossed. Each configuration was tested once, after the last trial."
+            f"{_resampled(final)}{_before(final)}"
         )
+
+
+def _resampled(final: Mapping[str, Any]) -> str:
+    if len(final["seeds"]) > 1:
+        return "utterances and seeds, crossed."
+    return "utterances: they are about these trained models, and say nothing of other seeds."
+
+
+def _before(final: Mapping[str, Any]) -> str:
+    """Return when the test split was met before, if the study went on after a test."""
+    earlier = [str(trials) for trials in final.get("tested_at", [])[:-1]]
+    if not earlier:
+        return " The test was made once, after the last trial."
+    return f" The test had been made before, after {' and '.join(earlier)} trials, and the study went on after it."
 
 
 def verdicts(final: Mapping[str, Any]) -> list[str]:

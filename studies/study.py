@@ -128,11 +128,15 @@ def status(spec: Source = "default", out: Out = None, storage: Storage = None, a
 
     chosen = _spec(spec, None, storage, None)
     with answering(chosen.storage):
-        found = [look(study, chosen) for _, study in _existing(chosen, _folder(chosen, out))]
+        there = _existing(chosen, _folder(chosen, out))
+        found = [look(study, chosen) for _, study in there]
     if as_json:
         print(json.dumps(found, indent=1, default=str))
     else:
         show_status(found, console())
+        for point in chosen.points():
+            if point.name not in {one.name for one, _ in there}:
+                print(f"study {point.name}: not begun")
 
 
 @verbs.command("report")
@@ -200,16 +204,26 @@ def _folder(spec: StudySpec, out: Path | None) -> Path:
 
 
 def _existing(spec: StudySpec, folder: Path) -> list[tuple[Point, optuna.Study]]:
-    """Return the studies of a spec that are there.
+    """Return the studies of a spec that are there; ``tune-all`` makes them one after the other.
 
     Raises:
         StoreError: none is.
     """
     from benchmark.store.folders import open_run
     from studies._run import checked, opened
+    from studies._storage import NoStudyError
 
     open_run(folder)
-    return [(point, opened(spec, point, folder, checked(spec, point), create=False)) for point in spec.points()]
+    found: list[tuple[Point, optuna.Study]] = []
+    missing: NoStudyError | None = None
+    for point in spec.points():
+        try:
+            found.append((point, opened(spec, point, folder, checked(spec, point), create=False)))
+        except NoStudyError as error:
+            missing = missing or error
+    if missing is not None and not found:
+        raise missing
+    return found
 
 
 def _conclude(

@@ -6,9 +6,12 @@ that the weights after it depend on. A cell's evaluation hangs below its last no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+
+from pydantic import ValidationError
 
 from benchmark import __version__
 from benchmark.api import Budget, Corpus, Fit, Method, Model, Quantise, Rewind, Step
@@ -240,12 +243,23 @@ def check_held(name: str, method: Method, budget: Budget) -> None:
         )
 
 
+def _steps(name: str, method: Method, budget: Budget, total: int) -> Iterator[Step]:
+    """Yield a method's steps; what a step refuses (a number that is not finite, say) is the option's fault."""
+    try:
+        yield from method.steps(budget, total)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "value"
+        said = str(first["msg"]).removeprefix("Value error, ")
+        raise SpecError(f"method {name!r}: {error.title}.{place} = {first['input']!r}: {said}") from None
+
+
 def checked_program(name: str, method: Method, budget: Budget, total: int) -> tuple[Step, ...]:
     """Return the program, or say which line of its contract it breaks."""
     program: list[Step] = []
     ends = {0}
     done = 0
-    for step in method.steps(budget, total):
+    for step in _steps(name, method, budget, total):
         if len(program) >= LONGEST_PROGRAM:
             raise SpecError(f"method {name!r}: program has more than {LONGEST_PROGRAM} steps; is it finite?")
         if not isinstance(step, Step):

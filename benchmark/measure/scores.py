@@ -254,6 +254,20 @@ def signature(normalised: Normalised, decoding: str) -> str:
     return "|".join((METRIC[unit], normalised.signature, unit, decoding, f"prunebench:{__version__}"))
 
 
+def check_paired(found: Sequence[Scored]) -> None:
+    """Refuse scores that were not made from the same utterances.
+
+    Raises:
+        StoreError: two of them; both cells are named.
+    """
+    for one in found[1:]:
+        if (one.data_hash, one.ids) != (found[0].data_hash, found[0].ids):
+            raise StoreError(
+                f"cells {found[0].cell} and {one.cell} cannot be paired: their {one.split!r} data differ "
+                f"(hash {found[0].data_hash[:12]} and {one.data_hash[:12]}); run both on one copy of the corpus"
+            )
+
+
 def compare(a: Scored, b: Scored, resamples: int = 10_000, seed: int = 0) -> bootstrap.Paired:
     """Return the paired difference of two cells on the same split: rate of A minus rate of B.
 
@@ -261,11 +275,7 @@ def compare(a: Scored, b: Scored, resamples: int = 10_000, seed: int = 0) -> boo
         StoreError: the two were made from different test data.
         SpecError: their signatures differ, so their rates mean different things.
     """
-    if a.data_hash != b.data_hash or a.ids != b.ids:
-        raise StoreError(
-            f"cells {a.cell} and {b.cell} were tested on different data (split {a.split!r} {a.data_hash}, "
-            f"split {b.split!r} {b.data_hash}) and cannot be paired; run both on the same corpus"
-        )
+    check_paired([a, b])
     if a.signature != b.signature:
         raise SpecError(f"cells {a.cell} and {b.cell} were scored differently: {a.signature} and {b.signature}")
     return bootstrap.paired(a.main.errors, b.main.errors, a.main.lengths, resamples, seed)

@@ -26,7 +26,16 @@ import numpy as np
 from benchmark.errors import StoreError
 from benchmark.measure.alignment import Counts, Distances
 from benchmark.measure.bootstrap import rates_of_resamples
-from benchmark.measure.scores import METRIC, BrokenNormalizerError, Choice, Normalised, Scored, decoding_of, scored
+from benchmark.measure.scores import (
+    METRIC,
+    BrokenNormalizerError,
+    Choice,
+    Normalised,
+    Scored,
+    check_paired,
+    decoding_of,
+    scored,
+)
 from benchmark.store.records import Record
 from benchmark.text.chosen import AUTO
 
@@ -213,12 +222,7 @@ def _rates(scores: list[Scored]) -> dict[str, Rates]:
     Raises:
         StoreError: two of them were tested on different data.
     """
-    for one in scores[1:]:
-        if (one.data_hash, one.ids) != (scores[0].data_hash, scores[0].ids):
-            raise StoreError(
-                f"cells {scores[0].cell} and {one.cell} cannot be paired: their {one.split!r} data differ "
-                f"(hash {scores[0].data_hash[:12]} and {one.data_hash[:12]}); run both on one copy of the corpus"
-            )
+    check_paired(scores)
     if not scores or not scores[0].ids:
         return {}
     cells = [one.cell for one in scores]

@@ -333,7 +333,7 @@ def test_constant_objective() -> None:
 
 
 def test_infeasible_trials_alone_have_a_history_and_no_importance(tmp_path: Path) -> None:
-    spec = make_spec(budget="none", keep=[], constraints={"density_nominal": 0.4})
+    spec = make_spec(budget="none", keep=[], constraints={"density_nominal": 0.4}, pruner=None)
     study = make_study(spec)
     for number in range(6):
         add(study, 0.1 + 0.02 * number, constraints={"density_nominal": 0.1}, attrs={"message": ""})

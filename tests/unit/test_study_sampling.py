@@ -11,12 +11,16 @@ from optuna.distributions import FloatDistribution
 from benchmark.errors import SpecError
 from benchmark.reading import parse_as
 from studies._sampling import PerTrialSeed, check_choices, make_pruner, make_sampler
+from studies._space import space
 from studies._spec import Named, StudySpec
 
 
 def spec(**changes: Any) -> StudySpec:
     data = {"methods": ["sgl_adaptive"], "budget": "prunable_stored", "keep": [0.5], **changes}
     return parse_as(StudySpec, data, "a test")
+
+
+SPACE = {"x": FloatDistribution(0, 1)}
 
 
 @pytest.mark.parametrize(
@@ -30,6 +34,11 @@ def spec(**changes: Any) -> StudySpec:
         ({"pruner": {"name": "MedianPruners"}}, "unknown pruner 'MedianPruners'; did you mean 'MedianPruner'?"),
         ({"pruner": {"name": "PercentilePruner"}}, "pruner PercentilePruner cannot be made with {}: "),
         ({"pruner": {"name": "MedianPruner", "options": {"n_startup_trials": -1}}}, "pruner MedianPruner cannot be"),
+        ({"sampler": {"name": "TPESampler", "options": {"n_startup_trials": "eight"}}}, "cannot draw from this space"),
+        (
+            {"sampler": {"name": "GridSampler", "options": {"search_space": {"y": [1, 2]}}}},
+            "cannot draw from this space",
+        ),
         (
             {"sampler": {"name": "CmaEsSampler"}, "objectives": ["error", "bytes"]},
             "sampler CmaEsSampler knows one objective only; take TPESampler",
@@ -39,7 +48,8 @@ def spec(**changes: Any) -> StudySpec:
 )
 def test_what_cannot_be_had_is_one_line(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(SpecError) as error:
-        check_choices(spec(**changes))
+        asked = spec(**changes)
+        check_choices(asked, space(asked, asked.points()[0]))
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
@@ -56,8 +66,6 @@ def test_optunas_pruners_by_their_names_with_options() -> None:
 
 
 # --- seeds ------------------------------------------------------------------------------------------------------------
-
-SPACE = {"x": FloatDistribution(0, 1)}
 
 
 def drawn(name: str, *, trials: int, seed: int = 0, study: optuna.Study | None = None) -> list[float]:
@@ -114,3 +122,10 @@ def test_what_was_told_decides_the_next_draws(bound: float | None) -> None:
     one, other = draws(1.0), draws(-1.0)
     assert one[:8] == other[:8]
     assert not set(one[8:]) & set(other[8:])
+
+
+def test_a_grid_is_walked_point_by_point() -> None:
+    named = Named(name="GridSampler", options={"search_space": {"x": [0.0, 0.25, 0.5, 0.75, 1.0]}})
+    study = optuna.create_study(sampler=PerTrialSeed(named, 0))
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=9)  # it stops where all were visited
+    assert sorted(trial.params["x"] for trial in study.trials) == [0.0, 0.25, 0.5, 0.75, 1.0]
