@@ -13,6 +13,7 @@ from optuna.study import StudyDirection
 from benchmark.errors import SpecError
 from studies._storage import NoStudyError
 
+_HASHES = ("plain cell", "spec")
 ABOUT = "prunebench"
 """The study's attribute that says what its trials mean."""
 _SHOWN = 80
@@ -83,7 +84,7 @@ def _check_same(study: optuna.Study, meant: Mapping[str, Any]) -> None:
     """
     there: dict[str, Any] = study.user_attrs.get(ABOUT) or {}
     real = _directions(study)
-    for key in sorted({*meant, *there}, key=lambda key: (key == "spec", key)):  # the hash last: the others say more
+    for key in sorted({*meant, *there}, key=lambda key: (key in _HASHES, key)):  # hashes last: others say more
         old, new = there.get(key), meant.get(key)
         old = real if key == "directions" else old
         if old != new:

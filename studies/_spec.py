@@ -164,7 +164,7 @@ class StudySpec(Frozen):
             raise ValueError(
                 "a pruner compares with trials that break a constraint too; leave pruner or constraints out"
             )
-        if "evaluate" in self.corpus.model_fields_set:
+        if self.corpus.evaluate != CorpusSpec().evaluate:
             raise ValueError("corpus.evaluate: a study says under tune and test what is evaluated; leave it out")
         names = [point.name for point in self.points()]
         if len(set(names)) < len(names):
