@@ -9,8 +9,8 @@ import optuna
 from optuna.trial import TrialState
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from studies._loop import settled
 from studies._metrics import METRICS
+from studies._outcomes import settled
 from studies._spec import Point, StudySpec
 
 

@@ -12,7 +12,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from studies._outcomes import Goal, default_trial, goals, kind, of_kind, parameter_names
+from studies._outcomes import Goal, best, default_trial, goals, kind, of_kind, parameter_names
 from studies._spec import StudySpec
 
 if TYPE_CHECKING:
@@ -65,14 +65,9 @@ class View:
     @classmethod
     def of(cls, study: optuna.Study, spec: StudySpec) -> View:
         """Take a study as it stands."""
-        from studies._volume import front
-
         trials = study.get_trials(deepcopy=False)
-        found = goals(spec)
-        best = front(found, trials)
-        if len(found) == 1:
-            best = sorted(best, key=lambda trial: trial.number)[:1]
-        return cls(spec, study.study_name, trials, found, parameter_names(study, trials), default_trial(trials), best)
+        names, found = parameter_names(study, trials), best(study.directions, trials)
+        return cls(spec, study.study_name, trials, goals(spec), names, default_trial(trials), found)
 
     @cached_property
     def valued(self) -> list[FrozenTrial]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan
 from typing import TYPE_CHECKING
+
+from studies._tables import interval, markdown_table, resampled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,11 +43,8 @@ def markdown(table: pd.DataFrame) -> str:
     lines = [f"# {title(table)}", ""]
     for point, lines_of_point in _points(table):
         lines += [f"## {point}", ""]
-        lines += ["| " + " | ".join(HEADINGS) + " |", "|---|---|" + "---:|" * (len(HEADINGS) - 2)]
-        for line in lines_of_point:
-            cells = [cell.replace("|", "\\|") for cell in line.cells]
-            lines.append("| " + " | ".join(_strong(cells) if line.what == "full" else cells) + " |")
-        lines.append("")
+        rows = [_strong(line.cells) if line.what == "full" else line.cells for line in lines_of_point]
+        lines += [markdown_table(HEADINGS, rows, numbers=2), ""]
     return "\n".join([*lines, *(f"{said}\n" for said in (*notes(table), _COLUMNS))])
 
 
@@ -78,14 +77,15 @@ def notes(table: pd.DataFrame) -> list[str]:
     about, full = table.attrs, table[table["what"] == "full"]
     signatures = sorted({one for one in full["signature"] if one})
     seeds = ", ".join(map(str, about["seeds"]))
+    narrow = "; so few seeds make it rather too narrow" if len(about["seeds"]) > 1 else ""
     said = [
         f"{about['model']}, {about['corpus']}, split {about['split']}: {about['utterances']} utterances, "
         f"seeds {seeds}, {about['steps']} training steps in all for every arm that does not say otherwise. "
         f"Scores: {' / '.join(signatures) or 'none'}.",
         "Error rates are means over seeds, with the lowest and the highest. A difference is the arm's rate minus the "
-        "full method's: above zero the arm is worse. Its 95 % interval is a paired bootstrap over seeds and utterances "
-        f"({about['resamples']:,} resamples; so few seeds make it rather too narrow). p is corrected for the number of "
-        "arms of the point (Holm).",
+        "full method's: above zero the arm is worse. Its 95 % interval is a paired bootstrap over "
+        f"{resampled(len(about['seeds']))} ({about['resamples']:,} resamples{narrow}). p is corrected for the number "
+        "of arms of the point (Holm).",
     ]
     if _others(table):
         said.append(
@@ -136,17 +136,12 @@ def difference(row: pd.Series) -> str:
     """Return the difference in points with its interval."""
     if isnan(row["difference"]):
         return _NONE
-    return f"{points(row['difference'])} [{points(row['lo'])}, {points(row['hi'])}]"
-
-
-def points(fraction: float) -> str:
-    """Return a signed number of points, e.g. ``−1.25``."""
-    return f"{100 * fraction:+.2f}".replace("-", "−")
+    return interval(row["difference"], row["lo"], row["hi"])
 
 
 def _p(value: float) -> str:
     return _NONE if isnan(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _strong(cells: list[str]) -> list[str]:
+def _strong(cells: Sequence[str]) -> list[str]:
     return [f"**{cell}**" if cell and cell != _NONE else cell for cell in cells]

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from benchmark.store.records import Record
 
 RESAMPLES = 10_000
+SIGNIFICANT = 0.05
+"""Corrected p below which a difference is one."""
 NAN = float("nan")
 
 
@@ -218,16 +220,19 @@ def _fill(row: Row, differences: np.ndarray, observed: float) -> None:
 
 
 def _correct(rows: Sequence[Row]) -> None:
-    tested = [row for row in rows if not np.isnan(row.p)]
-    for row, p in zip(tested, holm([row.p for row in tested]), strict=True):
+    for row, p in zip(rows, holm([row.p for row in rows]), strict=True):
         row.p_holm = p
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number by Holm's step-down method (1979), in the order given."""
+    """Return p-values corrected for their number by Holm's step-down method (1979), in the order given.
+
+    NaN was not tested: it stays, and does not count.
+    """
     p = np.asarray(values, float)
     order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    count = int(np.isfinite(p).sum())  # NaN is sorted to the end
+    stepped = np.maximum.accumulate(p[order] * np.arange(count, count - len(p), -1))
     corrected = np.empty_like(p)
     corrected[order] = np.minimum(stepped, 1)
     return [float(value) for value in corrected]

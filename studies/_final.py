@@ -17,6 +17,8 @@ from benchmark.measure.scores import Normalised, Scored, check_paired, scored
 from benchmark.search import Parameter
 from benchmark.specs import Leaderboard, MethodSpec, Row, digest
 from benchmark.store.records import Record
+from studies._effects import holm
+from studies._outcomes import best, settled
 from studies._space import board, configured
 from studies._spec import Point, StudySpec
 
@@ -140,29 +142,41 @@ def final(
     entries = [dense_entry(spec, point), entry(spec, point, "default", found, default)]
     entries += [entry(spec, point, f"trial {one.number}", found, one.params) for one in chosen]
     tested = test(entries, run, workers=workers, quiet=quiet)
-    told = outcome(spec, tested, None if len(spec.objectives) > 1 else f"trial {chosen[0].number}")
-    return told | {"tested_at": _remember(study, spec)}
+    remember(study)
+    return outcome(spec, tested, None if len(spec.objectives) > 1 else f"trial {chosen[0].number}")
 
 
-def _remember(study: optuna.Study, spec: StudySpec) -> list[int]:
-    """Keep with the study after how many trials it was tested; a study may go on, and be tested again."""
-    seen: list[int] = sorted({*study.user_attrs.get(TESTED, []), spec.trials})
+def remember(study: optuna.Study) -> list[int]:
+    """Keep with the study after how many trials it was tested, and return all such numbers.
+
+    A study may go on, and be tested again: then its choice was made by who could have seen the first test.
+    """
+    now = len(settled(study.get_trials(deepcopy=False)))
+    seen: list[int] = sorted({*study.user_attrs.get(TESTED, []), now})
     study.set_user_attr(TESTED, seen)
     return seen
 
 
-def outcome(spec: StudySpec, tested: Sequence[Tested], best: str | None) -> dict[str, Any]:
-    """Return what came out of a test: of dense, the default and the best, or of a front; in this order."""
+def outcome(spec: StudySpec, tested: Sequence[Tested], chosen: str | None) -> dict[str, Any]:
+    """Return what came out of a test: of dense, the default and the best, or of a front; in this order.
+
+    The p-values of a front are corrected for the number of its trials, for any of them could be shown.
+    """
     assert spec.test is not None
     normalised = Normalised(spec.normalizer)
     split = next(iter(spec.test.splits))
+    entries = [_told(one, tested[1], split, normalised) for one in tested]
+    if chosen is None:
+        gains = [one["difference"] for one in entries[2:] if "difference" in one]
+        for gain, p in zip(gains, holm([gain["p"] for gain in gains]), strict=True):
+            gain["p_holm"] = p
     return {
         "split": split,
         "seeds": list(spec.test.seeds),
         "resamples": RESAMPLES,
         "steps": spec.training.steps,
-        "entries": [_told(one, tested[1], split, normalised) for one in tested],
-        "best": best,
+        "entries": entries,
+        "best": chosen,
     }
 
 
@@ -187,13 +201,6 @@ def _told(one: Tested, default: Tested, split: str, normalised: Normalised) -> d
 
 def best_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Return the best feasible trial, or (several objectives) up to ``FRONT`` of the front, evenly along it."""
-    done = [trial for trial in study.get_trials(deepcopy=False) if trial.state == optuna.trial.TrialState.COMPLETE]
-    feasible = [trial for trial in done if all(value <= 0 for value in trial.constraints.values())]
-    if not feasible:
-        return []
-    if len(study.directions) == 1:
-        sign = 1 if study.direction == optuna.study.StudyDirection.MINIMIZE else -1
-        return [min(feasible, key=lambda trial: (sign * trial.values[0], trial.number))]
-    front = sorted(study.best_trials, key=lambda trial: (trial.values[0], trial.number))
-    places = np.unique(np.linspace(0, len(front) - 1, min(FRONT, len(front))).round().astype(int))
-    return [front[place] for place in places]
+    found = best(study.directions, study.get_trials(deepcopy=False))
+    places = np.linspace(0, len(found) - 1, min(FRONT, len(found))).round().astype(int)
+    return [found[place] for place in np.unique(places)]

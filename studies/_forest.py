@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.store.files import write_atomically
 from studies._effect_table import csv, difference, markdown, notes, show, title
+from studies._effects import SIGNIFICANT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["draw", "show", "write"]
 
-SIGNIFICANT = 0.05
-"""Corrected p below which a marker is filled."""
 _FAR = 20.0
 """Points beyond which a linear axis would press all small differences together."""
 _LINE, _AROUND = 0.235, 1.05

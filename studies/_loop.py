@@ -18,7 +18,8 @@ from benchmark.search import Parameter
 from benchmark.store.records import Record
 from studies._locks import ask_lock
 from studies._objective import Judge, LacksError
-from studies._seats import MESSAGE, SEAT, is_lost, reclaim
+from studies._outcomes import settled
+from studies._seats import MESSAGE, SEAT, reclaim
 from studies._space import suggest, trial_board
 from studies._spec import Point, StudySpec
 from studies._trial import Lab, Outcome
@@ -183,15 +184,6 @@ class Loop:
         trial.set_constraint(MISSED, how_far(record))
         trial.set_user_attr(MESSAGE, record.error)
         return optuna.TrialPruned(record.error)
-
-
-def settled(trials: Sequence[optuna.trial.FrozenTrial]) -> list[optuna.trial.FrozenTrial]:
-    """Return the trials that count: with a value, stopped, infeasible, or failed by themselves.
-
-    A trial whose worker died failed too, and does not count: it was put up again.
-    """
-    ended = (TrialState.COMPLETE, TrialState.PRUNED)
-    return [one for one in trials if one.state in ended or (one.state == TrialState.FAIL and not is_lost(one))]
 
 
 def how_far(record: Record) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Judge:
         elif metric.source == "timing":
             found = self._timing(record).get(metric.path[0])
         else:
-            found = _dig(record.data, metric.path)
+            found = dig(record.data, metric.path)
         if found is None or found != found:
             raise LacksError(f"cell {record.cell}: its record says nothing of {name!r}; take another objective")
         return float(found)
@@ -82,11 +83,14 @@ class Judge:
             raise LacksError(str(error)) from None
 
 
-def _dig(data: Any, path: tuple[str, ...]) -> Any:
-    """Follow a path into a record; ``+a+b`` sums what stands under these names."""
+def dig(data: Any, path: Sequence[str | int]) -> Any:
+    """Follow a path into a record, None where it ends before; ``+a+b`` sums what stands under these names."""
     for part in path:
-        if part.startswith("+"):
-            found = [data.get(name) for name in part[1:].split("+")]
+        if isinstance(part, int):
+            data = data[part] if isinstance(data, list) and part < len(data) else None
+        elif part.startswith("+"):
+            found = [dig(data, (name,)) for name in part[1:].split("+")]
             return None if None in found else sum(found)
-        data = data.get(part) if isinstance(data, dict) else None
+        else:
+            data = data.get(part) if isinstance(data, dict) else None
     return data

@@ -6,18 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmark.measure.scores import METRIC, Normalised
 from benchmark.registry import REGISTRY
 from studies._meaning import ABOUT
 from studies._metrics import METRICS
+from studies._seats import DEFAULT, MESSAGE, is_lost
 from studies._spec import ERRORS, StudySpec
 
 if TYPE_CHECKING:
     import optuna
     import pandas as pd
 
+REBUILT = "rebuilt"
+"""The attribute of a trial that was made from a record."""
 Kind = Literal["complete", "infeasible", "pruned", "failed", "lost", "running", "waiting"]
 KINDS: tuple[Kind, ...] = ("complete", "infeasible", "pruned", "failed", "lost", "running", "waiting")
 SETTLED: tuple[Kind, ...] = ("complete", "infeasible", "pruned", "failed")
@@ -31,7 +36,7 @@ def kind(trial: FrozenTrial) -> Kind:
             return "infeasible"
         return "complete" if trial.state == TrialState.COMPLETE else "pruned"
     if trial.state == TrialState.FAIL:
-        return "failed" if "message" in trial.user_attrs else "lost"
+        return "lost" if is_lost(trial) else "failed"
     return "running" if trial.state == TrialState.RUNNING else "waiting"
 
 
@@ -40,9 +45,33 @@ def of_kind(trials: Sequence[FrozenTrial], *kinds: Kind) -> list[FrozenTrial]:
     return [trial for trial in trials if kind(trial) in kinds]
 
 
+def settled(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that count: with a value, stopped, infeasible, or failed by themselves."""
+    return of_kind(trials, *SETTLED)
+
+
+def best(directions: Sequence[StudyDirection], trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the best feasible trial, the earliest of equal ones; with several objectives the front.
+
+    The front is what no other feasible trial beats, by the first objective; equal trials stay together.
+    """
+    import moocore
+
+    feasible = of_kind(trials, "complete")
+    if not feasible:
+        return []
+    maximise = [direction == StudyDirection.MAXIMIZE for direction in directions]
+    values = np.array([trial.values for trial in feasible], float)
+    kept = moocore.is_nondominated(values, maximise=maximise, keep_weakly=True)
+    found = [trial for trial, keep in zip(feasible, kept, strict=True) if keep]
+    if len(directions) == 1:
+        return [min(found, key=lambda trial: trial.number)]
+    return sorted(found, key=lambda trial: (trial.values[0], trial.number))
+
+
 def default_trial(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
     """Return the trial that is the default configuration; of one that was put up again, the living one."""
-    found = [trial for trial in trials if trial.user_attrs.get("default") and kind(trial) not in ("lost", "waiting")]
+    found = [trial for trial in trials if trial.user_attrs.get(DEFAULT) and kind(trial) not in ("lost", "waiting")]
     return found[-1] if found else None
 
 
@@ -124,7 +153,7 @@ def trial_table(study: optuna.Study, spec: StudySpec) -> pd.DataFrame:
     rows = []
     for trial in trials:
         attrs = trial.user_attrs
-        row: dict[str, Any] = {"trial": trial.number, "kind": kind(trial), "default": bool(attrs.get("default"))}
+        row: dict[str, Any] = {"trial": trial.number, "kind": kind(trial), "default": bool(attrs.get(DEFAULT))}
         values = trial.values if trial.state == TrialState.COMPLETE else [None] * len(spec.objectives)
         row |= dict(zip(spec.objectives, values, strict=True))
         row |= {f"parameter.{name}": trial.params.get(name) for name in names}
@@ -133,7 +162,7 @@ def trial_table(study: optuna.Study, spec: StudySpec) -> pd.DataFrame:
         row["last_look"] = trial.last_step
         row["last_seen"] = None if trial.last_step is None else trial.intermediate_values[trial.last_step]
         row |= {"began": _time(trial.datetime_start), "ended": _time(trial.datetime_complete)}
-        row["message"] = attrs.get("message", "")
+        row["message"] = attrs.get(MESSAGE, "")
         rows.append(row)
     fixed = ["trial", "kind", "default", *spec.objectives]
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=fixed)

@@ -14,9 +14,11 @@ from benchmark.harness.tree import barren, grow
 from benchmark.search import Parameter
 from benchmark.store.records import Record, latest
 from studies._loop import MISSED, cannot_be, how_far
-from studies._objective import Judge, LacksError
+from studies._objective import Judge, LacksError, dig
+from studies._outcomes import REBUILT
 from studies._run import checked, opened
-from studies._space import distributions, trial_board
+from studies._seats import DEFAULT, MESSAGE
+from studies._space import distributions, fit, trial_board
 from studies._spec import Point, StudySpec
 
 
@@ -62,19 +64,13 @@ def drawn(spec: StudySpec, point: Point, found: Sequence[Parameter], record: Rec
     about = record.data["spec"]
     if (about.get("method") or {}).get("name") != point.method.name or not about.get("training"):
         return None
-    made = distributions(found)
     values: dict[str, Any] = {}
     for one in found:
         home = about["training"] if one.path[0] == "training" else about["method"].get("options")
-        value = _dig(home, one.path[1:])
+        value = dig(home, one.path[1:])
         values[one.name] = one.default if value is None else value
-        if values[one.name] is None:
-            return None
-        try:
-            if not made[one.name]._contains(made[one.name].to_internal_repr(values[one.name])):
-                return None
-        except (ValueError, TypeError):
-            return None
+    if not fit(found, values):
+        return None
     board = trial_board(spec, point, found, values)
     try:
         (path,) = grow(board).cells
@@ -83,33 +79,24 @@ def drawn(spec: StudySpec, point: Point, found: Sequence[Parameter], record: Rec
     return values if path.cell.id == record.cell else None
 
 
-def _dig(data: Any, path: Sequence[str | int]) -> Any:
-    for part in path:
-        try:
-            data = data[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return data
-
-
 def _trial(record: Record, values: Mapping[str, Any], found: Sequence[Parameter], judge: Judge) -> FrozenTrial:
     """Return the trial that a record stands for."""
     seen = {int(step): float(rate) for step, rate in (record.data.get("watched") or {}).get("values", [])}
     one_objective = len(judge.spec.objectives) == 1
-    attributes: dict[str, Any] = {"cell": record.cell, "rebuilt": True}
+    attributes: dict[str, Any] = {"cell": record.cell, REBUILT: True}
     if all(values[one.name] == one.default for one in found):
-        attributes["default"] = True
+        attributes[DEFAULT] = True
     state, told, constraints = TrialState.FAIL, None, {}
     if record.ok:
         try:
             told, constraints, state = judge.values(record), judge.excess(record), TrialState.COMPLETE
         except LacksError as error:
-            attributes["message"] = str(error)
+            attributes[MESSAGE] = str(error)
     elif record.data["status"] == "pruned":
         state = TrialState.PRUNED
         told = [seen[max(seen)]] if seen and one_objective else None  # as Optuna does when it stops a trial
     else:
-        attributes["message"] = record.error
+        attributes[MESSAGE] = record.error
         if cannot_be(record):
             state, constraints = TrialState.PRUNED, {MISSED: how_far(record)}
     return optuna.trial.create_trial(

@@ -17,10 +17,13 @@ from benchmark.specs import Row, Training
 from benchmark.store.files import write_atomically
 from studies._canvas import View
 from studies._figures import Picture, pictures
+from studies._final import TESTED
 from studies._outcomes import KINDS, SETTLED, kind, of_kind, plain, trial_table
+from studies._seats import MESSAGE
 from studies._space import configured, space
 from studies._spec import Named, Point, StudySpec
-from studies._verdict import table, tested, verdicts
+from studies._tables import markdown_table
+from studies._verdict import tested, verdicts
 
 SHOWN = 10
 """Trials, and messages of trials without a value, that a report lists."""
@@ -49,7 +52,8 @@ def write_study(
     drawn = pictures(view)
     figures = [path for picture in drawn for path in picture.write(folder)]
     rows = write_atomically(folder / "trials.csv", trial_table(study, spec).to_csv(index=False))
-    blocks = markdown(view, point, space(spec, point), drawn, final)
+    said = list(tested(view, final, study.user_attrs.get(TESTED, [])))
+    blocks = markdown(view, point, space(spec, point), drawn, said)
     return [write_atomically(folder / "study.md", "\n\n".join(blocks) + "\n"), rows, *figures]
 
 
@@ -79,19 +83,20 @@ def counted(trials: Sequence[FrozenTrial]) -> Counter[str]:
 
 
 def markdown(
-    view: View, point: Point, found: Sequence[Parameter], drawn: Sequence[Picture], final: Mapping[str, Any] | None
+    view: View, point: Point, found: Sequence[Parameter], drawn: Sequence[Picture], test: Sequence[str]
 ) -> Iterator[str]:
-    """Yield the blocks of ``study.md``."""
+    """Yield the blocks of ``study.md``; ``test`` are those of the test at the end."""
     yield f"# Study {point.name}"
-    yield table(("", ""), _facts(view.spec, point))
+    yield markdown_table(("", ""), _facts(view.spec, point))
     yield "## Trials"
     counts = counted(view.trials)
-    yield table(("state", "trials", ""), [(name, str(counts[name]), MEANING[name]) for name in KINDS if counts[name]])
+    rows = [(name, str(counts[name]), MEANING[name]) for name in KINDS if counts[name]]
+    yield markdown_table(("state", "trials", ""), rows)
     yield cost(view.trials)
     yield "## Best and default"
     yield from _best(view, point, found)
     yield "## On test"
-    yield from tested(view, final)
+    yield from test
     if view.feasible:
         yield f"## The {'best trials' if len(view.goals) == 1 else 'front'}"
         yield from _leaders(view)
@@ -155,9 +160,7 @@ def cost(trials: Sequence[FrozenTrial]) -> str:
 
 def _plain_best(view: View) -> str:
     if not view.best:
-        reasons = Counter(
-            str(one.user_attrs.get("message", "")) for one in of_kind(view.trials, "infeasible", "failed")
-        )
+        reasons = Counter(str(one.user_attrs.get(MESSAGE, "")) for one in of_kind(view.trials, "infeasible", "failed"))
         reasons.pop("", None)
         often = f"; most often: {reasons.most_common(1)[0][0]}" if reasons else ""
         return f"no trial is feasible{often}" if view.trials else "no trial was begun"
@@ -189,7 +192,7 @@ def _best(view: View, point: Point, found: Sequence[Parameter]) -> Iterator[str]
         for one in found
     ]  # fmt: skip
     headings = ("parameter", "range", "default", *([heading] if chosen else []), "what it is")
-    yield table(headings, rows)
+    yield markdown_table(headings, rows)
     if chosen is not None:
         several = "" if len(view.goals) == 1 else f" (trial {chosen.number}, the front's best {view.goals[0].title})"
         yield f"For a leaderboard{several}:"
@@ -218,7 +221,7 @@ def _leaders(view: View) -> Iterator[str]:
     if len(ranked) > SHOWN:
         yield f"{SHOWN} of {len(ranked)}, by {first.title}; all are in [trials.csv](trials.csv)."
     headings = ("trial", *(goal.title for goal in view.goals), *view.names, "steps trained", "seconds")
-    yield table(
+    yield markdown_table(
         headings,
         [
             (
@@ -234,9 +237,10 @@ def _leaders(view: View) -> Iterator[str]:
 
 
 def _without(view: View) -> Iterator[str]:
-    told = [(str(kind(one)), str(one.user_attrs.get("message", ""))) for one in view.valueless]
+    told = [(str(kind(one)), str(one.user_attrs.get(MESSAGE, ""))) for one in view.valueless]
     often = Counter(pair for pair in told if pair[1])
     if not often:
         return
     yield "## Why trials have no value"
-    yield table(("state", "trials", "message"), [(state, n, said) for (state, said), n in often.most_common(SHOWN)])
+    rows = [(state, n, said) for (state, said), n in often.most_common(SHOWN)]
+    yield markdown_table(("state", "trials", "message"), rows)

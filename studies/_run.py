@@ -21,9 +21,10 @@ from benchmark.specs import Leaderboard
 from benchmark.store.folders import check_run, open_run
 from studies._bars import TrialBars
 from studies._locks import ask_lock
-from studies._loop import Loop, Say, settled
+from studies._loop import Loop, Say
 from studies._meaning import open_study
 from studies._objective import Judge
+from studies._outcomes import settled
 from studies._sampling import PerTrialSeed, check_choices, make_pruner
 from studies._seats import DEFAULT, is_lost, reclaim, take_seat
 from studies._space import board, default_values, distributions, is_timed, space, trial_board

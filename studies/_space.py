@@ -170,16 +170,20 @@ def suggest(trial: optuna.Trial, found: Sequence[Parameter]) -> dict[str, Any]:
 def default_values(found: Sequence[Parameter]) -> dict[str, Any] | None:
     """Return the values of the default configuration; None where the spec's ranges leave it out."""
     values = {one.name: one.default for one in found}
-    made = distributions(found)
-    for one in found:
-        if one.default is None:
-            return None
-        try:
-            if not made[one.name]._contains(made[one.name].to_internal_repr(one.default)):
-                return None
-        except ValueError:  # a choice that is none of those left
-            return None
-    return values
+    return values if fit(found, values) else None
+
+
+def fit(found: Sequence[Parameter], values: Mapping[str, Any]) -> bool:
+    """Whether values lie in the ranges; a value that is missing does not."""
+    from optuna.trial import TrialState, create_trial
+
+    if None in values.values():
+        return False
+    try:
+        create_trial(state=TrialState.WAITING, params=dict(values), distributions=distributions(found))
+    except (ValueError, TypeError):  # how Optuna says that a trial cannot be
+        return False
+    return True
 
 
 def configured(

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from studies._outcomes import KINDS, SETTLED, goals, kind, of_kind, plain
+from studies._outcomes import KINDS, SETTLED, best, goals, kind, of_kind, plain
 from studies._spec import StudySpec
-from studies._volume import front
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,9 +27,7 @@ def status(study: optuna.Study, spec: StudySpec) -> dict[str, Any]:
     trials = study.get_trials(deepcopy=False)
     counts: dict[str, int] = {name: sum(kind(trial) == name for trial in trials) for name in KINDS}
     done = sum(counts[name] for name in SETTLED)
-    best = front(goals(spec), trials)
-    if len(spec.objectives) == 1:
-        best = sorted(best, key=lambda trial: trial.number)[:1]
+    found = best(study.directions, trials)
     ended = [one.user_attrs for one in of_kind(trials, *SETTLED)]
     times = [float(about["seconds"]) for about in ended if "seconds" in about and not about.get("reused")]
     each = fmean(times) if times else None
@@ -52,9 +49,9 @@ def status(study: optuna.Study, spec: StudySpec) -> dict[str, Any]:
                 "parameters": trial.params,
                 "cell": trial.user_attrs.get("cell"),
             }
-            for trial in best
+            for trial in found
         ],
-        "shown": _best(spec, best),
+        "shown": _best(spec, found),
     }
 
 

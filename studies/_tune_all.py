@@ -25,11 +25,13 @@ from studies._final import (
     difference,
     entry,
     outcome,
+    remember,
     test,
 )
-from studies._loop import settled
+from studies._outcomes import settled
 from studies._run import checked, run_study
 from studies._spec import Point, StudySpec
+from studies._tables import interval, markdown_table, resampled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +48,8 @@ class Winner:
     best: optuna.trial.FrozenTrial
     default: Tested
     tuned: Tested
+    before: list[int]
+    """After how many trials it was tested before, and went on."""
 
 
 def tune_all(spec: StudySpec, run: Path, *, workers: int | None, quiet: bool) -> int:
@@ -115,6 +119,7 @@ def _tested(
             best_trials(studies[point.name])[0],
             tested[1 + 2 * place],
             tested[2 + 2 * place],
+            remember(studies[point.name])[:-1],
         )
         for place, point in enumerate(points)
     ]
@@ -155,6 +160,7 @@ def comparison(spec: StudySpec, winners: Sequence[Winner]) -> pd.DataFrame:
         table["p corrected"] = holm(table["p"].tolist())
     table = table.sort_values(["budget", *by], ascending=[False, *(True for _ in by)]) if rows else table
     table.attrs = {"resamples": RESAMPLES, "seeds": list(spec.test.seeds)}
+    table.attrs["before"] = {win.point.name: win.before for win in winners if win.before}
     return table
 
 
@@ -174,7 +180,7 @@ def told(table: pd.DataFrame, split: str) -> list[dict[str, str]]:
                 "trials": str(row["trials"]),
                 f"default, {split} %": _spread(row, "default", split),
                 f"tuned, {split} %": _spread(row, "tuned", split),
-                "tuned − default [95 %]": f"{row['difference']:+.2f} [{row['lo']:+.2f}, {row['hi']:+.2f}]"
+                "tuned − default [95 %]": interval(row["difference"] / 100, row["lo"] / 100, row["hi"] / 100)
                 if gained
                 else "–",
                 "p": f"{row['p corrected']:.3g}" if gained else "–",
@@ -199,27 +205,31 @@ def write_comparison(spec: StudySpec, table: pd.DataFrame, folder: Path) -> list
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "comparison.csv", folder / "comparison.md"]
     assert spec.test is not None
-    split = next(iter(spec.test.splits))
-    rows = told(table, split)
-    title = (
-        f"Tuned and default on {split}: {spec.trials} trials a method, {spec.training.steps} training steps a trial, "
-        f"chosen by {spec.objectives[0]} on {spec.tune.split}; mean and range of {len(spec.test.seeds)} seed(s), "
-        f"differences with 95 % intervals over seeds and utterances ({RESAMPLES:,} resamples), "
-        "p corrected over the rows (Holm). On the leaderboard, dense has the learning rate of the spec."
-    )
+    rows = told(table, next(iter(spec.test.splits)))
+    said = title(spec, table)
+    shown = markdown_table(tuple(rows[0]), [tuple(row.values()) for row in rows]) if rows else "No row."
     write_atomically(paths[0], table.to_csv(index=False).encode())
-    write_atomically(paths[1], f"{title}\n\n{_markdown(rows)}\n".encode())
-    print(f"\n{title}\n")
+    write_atomically(paths[1], f"{said}\n\n{shown}\n".encode())
+    print(f"\n{said}\n")
     if rows:
         print_table(tuple(rows[0]), [tuple(row.values()) for row in rows], whole=tuple(rows[0])[:-1])
         print()
     return paths
 
 
-def _markdown(rows: Sequence[dict[str, str]]) -> str:
-    import pandas as pd
-
-    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True) if rows else "No row."
+def title(spec: StudySpec, table: pd.DataFrame) -> str:
+    """Return what the comparison is, and what it does not say."""
+    assert spec.test is not None
+    seeds = len(spec.test.seeds)
+    said = (
+        f"Tuned and default on {next(iter(spec.test.splits))}: {spec.trials} trials a method, {spec.training.steps} "
+        f"training steps a trial, chosen by {spec.objectives[0]} on {spec.tune.split}; mean and range of {seeds} "
+        f"seed(s), differences with 95 % intervals ({RESAMPLES:,} paired resamples of {resampled(seeds)}), p corrected "
+        "over the rows (Holm), intervals not. Dense is not tuned: it has the recipe of the spec."
+    )
+    for name, earlier in table.attrs["before"].items():
+        said += f" {name} was tested before, after {' and '.join(map(str, earlier))} trials, and went on."
+    return said
 
 
 def _frame(spec: StudySpec, run: Path, winners: Sequence[Winner], dense: Tested, *, quiet: bool) -> pd.DataFrame:
@@ -237,7 +247,7 @@ def _frame(spec: StudySpec, run: Path, winners: Sequence[Winner], dense: Tested,
     records = {record.cell: record for one in shown for record in one.records.values()}
     table = frame(run, cells=set(records))
     titles = {cell: win.point.method.title for win in winners for cell in win.tuned.entry.cells.values()}
-    table["label"] = [f"{titles[cell]}, tuned" if cell in titles else name
+    table["label"] = [f"{titles[cell]}, tuned" if cell in titles else f"{name}, not tuned"
                       for cell, name in zip(table["cell"], table["label"], strict=True)]  # fmt: skip
     table["recipe"] = TUNED
     return add_scores(table, records, spec.normalizer)

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
 from studies._canvas import View
+from studies._effects import SIGNIFICANT
+from studies._outcomes import REBUILT, settled
+from studies._tables import interval, markdown_table, resampled
 
 FEWER, MORE = "fewer errors than the default", "more errors than the default"
 NEITHER = "no difference to the default that could be told from chance"
 
 
-def tested(view: View, final: Mapping[str, Any] | None) -> Iterator[str]:
-    """Yield what the test at the end said, or why there was none."""
+def tested(view: View, final: Mapping[str, Any] | None, met: Sequence[int]) -> Iterator[str]:
+    """Yield what the test at the end said, or why there was none; ``met``: after how many trials one was ever made."""
+    before = _before(view, met)
     if final is None:
         why = "the spec has test: null" if view.spec.test is None else ""
         why = why or ("there is nothing to test" if not view.best else "it has not been made yet")
-        yield f"No test: {why}."
+        yield " ".join(filter(None, (f"No test: {why}.", before)))
         return
     for line in verdicts(final):
         yield f"**{line}.**"
@@ -29,32 +31,29 @@ def tested(view: View, final: Mapping[str, Any] | None) -> Iterator[str]:
             continue
         low, high = 100 * min(one["rates"]), 100 * max(one["rates"])
         gain = one.get("difference")
-        shown = "" if gain is None else f"{_points(gain)}, p = {gain['p']:.3g}"
+        shown = "" if gain is None else f"{_points(gain)}, {_p(gain)}"
         rows.append((one["name"], f"{100 * one['mean']:.2f}", f"{low:.2f} to {high:.2f}", shown))
     ok = [one for one in final["entries"] if not one["failure"]]
     metric = ok[0]["metric"].upper() if ok else "error"
     seeds = f"lowest and highest of {len(final['seeds'])} seed(s)"
-    yield table(("", f"{metric} on {final['split']}, %", seeds, "against the default, points [95 %]"), rows)
+    yield markdown_table(("", f"{metric} on {final['split']}, %", seeds, "against the default, points [95 %]"), rows)
     if ok:
         yield (
             f"{final['steps']} training steps each, seeds {', '.join(map(str, final['seeds']))}, {ok[0]['utterances']} "
             f"utterances; signature {ok[0]['signature']}. Intervals: {final['resamples']:,} paired resamples of "
-            f"{_resampled(final)}{_before(final)}"
+            f"{resampled(len(final['seeds']))}{', crossed' if len(final['seeds']) > 1 else ''}.{_family(ok)} "
+            f"{before or 'The test was made once, after the last trial.'}"
         )
 
 
-def _resampled(final: Mapping[str, Any]) -> str:
-    if len(final["seeds"]) > 1:
-        return "utterances and seeds, crossed."
-    return "utterances: they are about these trained models, and say nothing of other seeds."
-
-
-def _before(final: Mapping[str, Any]) -> str:
-    """Return when the test split was met before, if the study went on after a test."""
-    earlier = [str(trials) for trials in final.get("tested_at", [])[:-1]]
-    if not earlier:
-        return " The test was made once, after the last trial."
-    return f" The test had been made before, after {' and '.join(earlier)} trials, and the study went on after it."
+def _before(view: View, met: Sequence[int]) -> str:
+    """Return when the test split was met before; a study may have gone on after a test."""
+    earlier = [number for number in met if number < len(settled(view.trials))]
+    if earlier:
+        return f"It was tested before, after {' and '.join(map(str, earlier))} trials, and went on: that test was seen."
+    if any(trial.user_attrs.get(REBUILT) for trial in view.trials):
+        return "Whether it was tested before is not known: the study was rebuilt from its records."
+    return ""
 
 
 def verdicts(final: Mapping[str, Any]) -> list[str]:
@@ -83,15 +82,21 @@ def _verdict(one: Mapping[str, Any], default: Mapping[str, Any], split: str) -> 
 
 
 def _told(gain: Mapping[str, float]) -> str:
+    """Return which way a difference is, if it is one; of several that were tested after the correction."""
+    if gain.get("p_holm", 0.0) >= SIGNIFICANT:
+        return NEITHER
     return FEWER if gain["hi"] < 0 else MORE if gain["lo"] > 0 else NEITHER
 
 
+def _p(gain: Mapping[str, float]) -> str:
+    corrected = f", corrected {gain['p_holm']:.3g}" if "p_holm" in gain else ""
+    return f"p = {gain['p']:.3g}{corrected}"
+
+
+def _family(entries: Sequence[Mapping[str, Any]]) -> str:
+    count = sum("p_holm" in one.get("difference", ()) for one in entries)
+    return f" p corrected for {count} trials of the front (Holm); intervals are not." if count else ""
+
+
 def _points(gain: Mapping[str, float]) -> str:
-    shown = "{:+.2f} [{:+.2f}, {:+.2f}]".format(*(100 * gain[key] for key in ("difference", "lo", "hi")))
-    return shown.replace("-", "−")
-
-
-def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return rows as a table in Markdown."""
-    cells = [[" ".join(str(cell).split()).replace("|", "\\|") for cell in row] for row in rows]
-    return str(pd.DataFrame(cells, columns=list(headings)).to_markdown(index=False, disable_numparse=True))
+    return interval(gain["difference"], gain["lo"], gain["hi"])

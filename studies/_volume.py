@@ -64,16 +64,3 @@ def _corner(spec: StudySpec, goal: Goal, seen: np.ndarray) -> tuple[float, str]:
     if goal.percent:
         return 1.0, "its natural worst"
     return float(seen[np.isfinite(seen)].max(initial=0.0)), "the worst of any trial"
-
-
-def front(found: Sequence[Goal], trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the feasible trials that no other feasible one beats, by the first objective. Equal ones stay together."""
-    import moocore
-
-    feasible = of_kind(trials, "complete")
-    if not feasible:
-        return []
-    points = np.array([trial.values for trial in feasible], float)
-    kept = moocore.is_nondominated(points, maximise=[goal.maximize for goal in found], keep_weakly=True)
-    best = [trial for trial, keep in zip(feasible, kept, strict=True) if keep]
-    return sorted(best, key=lambda trial: (trial.values[0], trial.number))

@@ -235,7 +235,7 @@ def _conclude(
     """
     from benchmark.cli._flow import say_written
     from studies._final import best_trials, final
-    from studies._loop import settled
+    from studies._outcomes import settled
     from studies._report import summary, write_study
     from studies._run import checked
 

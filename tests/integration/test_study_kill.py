@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from benchmark.store.records import records
 from studies._locks import ask_lock
-from studies._loop import settled
+from studies._outcomes import settled
 from studies._run import _put_up_default, checked, opened
 from studies._seats import DEFAULT, SEAT, is_lost, is_retry, reclaim
 from studies._space import space

@@ -81,7 +81,7 @@ def test_the_report_says_what_best_against_default_came_to_on_test(run: Path) ->
     ]
     difference = 100 * (sum(rates[1]) - sum(rates[0])) / len(rates[0])
     assert f"{difference:+.1f}".replace("-", "−") in text or f"{difference:+.2f}".replace("-", "−") in text
-    one = [scored(finished(run, ours[0]), "test", Normalised("hindi")) for ours in cells]  # type: ignore[arg-type]
+    one = [scored(finished(run, ours[1]), "test", Normalised("hindi")) for ours in cells]  # type: ignore[arg-type]
     assert compare(one[1], one[0]).difference == pytest.approx(rates[1][0] - rates[0][0])
     assert len(boards([dense_entry(TINY, POINT), *(entry(TINY, POINT, "x", found, default),)])) == 1
 

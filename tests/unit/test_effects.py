@@ -232,6 +232,12 @@ def test_holm_is_the_textbook_example() -> None:
     assert holm([]) == []
 
 
+def test_what_was_not_tested_does_not_count_in_holm() -> None:
+    nan = float("nan")
+    corrected = holm([0.01, nan, 0.04, nan])
+    assert [corrected[0], corrected[2]] == pytest.approx([0.02, 0.04]) and np.isnan([corrected[1], corrected[3]]).all()
+
+
 def test_holm_is_never_below_and_keeps_the_order() -> None:
     p = np.random.default_rng(3).random(20) ** 3
     corrected = holm(p.tolist())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def markers(figure: Figure) -> dict[float, Any]:
 
 
 def test_the_table_says_all_of_it() -> None:
-    said = markdown(table())
+    said = re.sub(" +", " ", markdown(table()))  # without what makes the columns straight
     lines = said.splitlines()
     assert "| **full method** | **3.00 [2.00, 4.00]** | – " in said
     assert (
@@ -96,6 +97,13 @@ def test_what_is_not_there_is_not_explained() -> None:
     assert "Scored otherwise" not in said
     assert "without numbers" not in said
     assert "A main effect is" in markdown(table("factorial"))
+
+
+def test_one_seed_says_nothing_of_others() -> None:
+    one = table()
+    one.attrs |= {"seeds": [4]}
+    assert "over utterances only, which says nothing of other seeds (10,000 resamples)" in markdown(one)
+    assert "over utterances and seeds (10,000 resamples; so few seeds" in markdown(table())
 
 
 def test_the_terminal_shows_every_arm() -> None:

@@ -27,11 +27,11 @@ from benchmark.specs import Leaderboard
 from studies._canvas import Scale, View, legible, style
 from studies._contours import plane
 from studies._figures import importances, pictures
-from studies._outcomes import default_trial, goals, kind, si, trial_table
+from studies._outcomes import best, default_trial, goals, kind, si, trial_table
 from studies._report import cost, summary, write_study
 from studies._spec import StudySpec
 from studies._status import duration, show_status, status
-from studies._volume import front, volume
+from studies._volume import volume
 
 LR = "training.learning_rate"
 SPACE: dict[str, Any] = {
@@ -505,9 +505,9 @@ def test_no_hypervolume_without_a_box() -> None:
 
 
 def test_front_is_optunas() -> None:
-    study, spec = several(2)
+    study, _ = several(2)
     add(study, [0.0, 1.0], constraints={"bytes": 1.0})
-    assert {trial.number for trial in front(goals(spec), study.trials)} == {one.number for one in study.best_trials}
+    assert {trial.number for trial in best(study.directions, study.trials)} == {one.number for one in study.best_trials}
 
 
 # --- status -----------------------------------------------------------------------------------------------------------

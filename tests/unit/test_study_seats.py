@@ -16,8 +16,9 @@ import studies._run
 from benchmark.errors import PrunebenchError
 from benchmark.store.folders import open_run
 from studies._locks import ask_lock
-from studies._loop import Loop, settled
+from studies._loop import Loop
 from studies._meaning import open_study
+from studies._outcomes import settled
 from studies._run import _put_up_default, opened, run_study
 from studies._seats import SEAT, reclaim, take_seat
 from studies._space import space
