@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from benchmark.api import Method
+from benchmark.api import Budget, Fit, Method
 from benchmark.errors import SpecError, nearest
 from benchmark.harness.tree import check_held
 from benchmark.registry import REGISTRY
@@ -71,9 +72,18 @@ def _held(point: Point) -> Method:
 
 
 def _all(spec: StudySpec, point: Point, method: Method) -> list[Parameter]:
+    if not _trains(method, point.budget, spec.training.steps):
+        return method.searchable(point.budget)  # it has no learning rate: all trials would be one cell
     of_training = parameters(Training, root=("training",), prefix="training.")
     recipe = [replace(one, default=getattr(spec.training, str(one.path[-1]))) for one in of_training]
     return [*method.searchable(point.budget), *recipe]
+
+
+def _trains(method: Method, budget: Budget, steps: int) -> bool:
+    try:
+        return any(isinstance(step, Fit) for step in method.steps(budget, steps))
+    except SpecError:
+        return True  # as it stands it makes no program; with other values it may
 
 
 def _narrowed(own: Parameter, asked: Range) -> Parameter:
@@ -106,7 +116,13 @@ def _narrowed(own: Parameter, asked: Range) -> Parameter:
         raise SpecError(f"{where}: low = {found.low:g}; a log scale begins above zero, which belongs to an ablation")
     if found.log and found.step is not None:
         raise SpecError(f"{where}: a log scale has no step; leave one of them out")
-    return found
+    if found.step is None:
+        return found
+    low, high, step = (Decimal(str(value)) for value in (found.low, found.high, found.step))  # as Optuna counts
+    reached = float(low + (high - low) // step * step)
+    if reached == found.low:
+        raise SpecError(f"{where}: step {found.step:g} leaves nothing but {found.low:g} of the range")
+    return replace(found, high=reached)
 
 
 def _check_ends(point: Point, found: Sequence[Parameter]) -> None:

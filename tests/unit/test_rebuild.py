@@ -178,7 +178,6 @@ def test_trials_are_in_the_order_of_their_records_and_each_cell_is_one(run: Path
         {"tune": {"split": "dev", "utterances": 10}},
         {"training": {"steps": 8}},
         {"methods": ["dense"], "budget": "none", "keep": [], "search": ["split"]},
-        {"methods": ["shipped"], "budget": "none", "keep": [], "search": ["training.learning_rate"]},
     ],
     ids=str,
 )

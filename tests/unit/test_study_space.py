@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import optuna
@@ -14,7 +15,7 @@ from benchmark.reading import parse_as
 from benchmark.search import Parameter
 from benchmark.specs import MethodSpec, Training
 from studies._run import plain_board
-from studies._space import configured, default_values, distributions, space, suggest, trial_board
+from studies._space import configured, default_values, distributions, fit, space, suggest, trial_board
 from studies._spec import StudySpec
 
 STORED: dict[str, Any] = {"budget": "prunable_stored", "keep": [0.5]}
@@ -115,6 +116,7 @@ def test_of_several_methods_each_takes_the_named_parameters_that_it_has() -> Non
         ({"search": {"alpha": {"low": 2}}}, "search.alpha: the range from 2.0 to 1.0 is empty"),
         ({"search": {"tau": {"log": True}}}, "search.tau: low = 0; a log scale begins above zero"),
         ({"search": {"strength": {"step": 1e-5}}}, "search.strength: a log scale has no step"),
+        ({"search": {"alpha": {"step": 100}}}, "search.alpha: step 100 leaves nothing but 0.05 of the range"),
         ({"search": {"alpha": [0.1, 0.2]}}, "search.alpha: it is a number; give low and high, not a list"),
         ({"search": {"groups": {"low": 1}}}, "search.groups: its values are column, row, head"),
         ({"search": {"groups": ["column", "rows"]}}, "search.groups: 'rows' is none of column, row, head"),
@@ -133,6 +135,16 @@ def test_what_cannot_be_turned_is_one_line(changes: dict[str, Any], said: str) -
 @pytest.mark.parametrize("ends", [{"low": 1.5}, {"high": 400.5}, {"step": 0.5}])
 def test_whole_numbers_stay_whole(ends: dict[str, float]) -> None:
     assert "search.utterances: it takes whole numbers" in refused(spec("taylor", search={"utterances": ends}))
+
+
+@pytest.mark.parametrize(("high", "step", "reached"), [(1.0, 0.3, 0.9), (0.9, 0.3, 0.9), (0.7, 0.1, 0.7)])
+def test_a_range_ends_at_its_last_step_as_optuna_has_it(high: float, step: float, reached: float) -> None:
+    (turned,) = found(spec(search={"tau": {"low": 0.0, "high": high, "step": step}})).values()
+    assert turned.high == reached
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a range that its step does not divide
+        made = distributions([turned])["tau"]
+    assert isinstance(made, FloatDistribution) and made.high == reached and not made.single()
 
 
 def test_a_log_range_of_whole_numbers_has_no_step_either() -> None:
@@ -182,6 +194,12 @@ def test_the_default_configuration_is_a_trial_where_the_ranges_leave_it_in(searc
     turned = list(found(spec(search=search)).values())
     values = {one.name: one.default for one in turned}
     assert default_values(turned) == (values if inside else None)
+
+
+@pytest.mark.parametrize("values", [{"alpha": 2.0}, {"alpha": "much"}, {"alpha": None}, {}, {"alpha": 0.5, "other": 1}])
+def test_values_that_do_not_lie_in_the_ranges_do_not_fit(values: dict[str, Any]) -> None:
+    turned = list(found(spec(search={"alpha": {}})).values())
+    assert fit(turned, {"alpha": 0.5}) and not fit(turned, values)
 
 
 def test_a_parameter_without_a_default_has_no_default_configuration() -> None:
@@ -255,3 +273,9 @@ def test_a_trial_that_is_timed_leaves_its_artefact() -> None:
     turned = space(asked, asked.points()[0])
     board = trial_board(asked, asked.points()[0], turned, {one.name: one.default for one in turned})
     assert board.keep_artefacts == "all"
+
+
+def test_what_trains_nothing_has_nothing_to_turn() -> None:
+    asked = spec(methods=["shipped"], budget="none", keep=[], search=None)
+    with pytest.raises(SpecError, match="method 'shipped' has nothing to turn"):
+        space(asked, asked.points()[0])
