@@ -133,7 +133,11 @@ def _check_distinct(found: Sequence[Arm], language: str) -> None:
     for arm in found:
         if len(arm.changed) > 1:
             continue
-        first = seen.setdefault(meaning(arm, language), arm)
+        try:
+            means = meaning(arm, language)
+        except SpecError as error:
+            raise SpecError(f"{arm} at {arm.point}: {error}") from None
+        first = seen.setdefault(means, arm)
         if first is not arm:
             said = "the full method itself" if first.full else f"the same as {first}"
             raise SpecError(f"{arm} at {arm.point} is {said}; change a value, or leave the level out")

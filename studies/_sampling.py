@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -16,14 +17,16 @@ from optuna.trial import FrozenTrial, TrialState
 from benchmark.errors import SpecError, nearest
 from benchmark.harness.seeds import derive
 from benchmark.search import Parameter
-from studies._space import suggest
+from studies._space import distributions, fit, suggest
 from studies._spec import Named, StudySpec
 
 _SEQUENCES = ("QMCSampler", "GridSampler", "BruteForceSampler")
 """Samplers whose draws are one sequence or grid, of which every trial takes the next: their seed must stay the same."""
 
-_TRIED = 3
-"""Trials in memory by which a sampler is tried."""
+_BEFORE, _TRIED = 64, 3
+"""Finished trials in memory on which a sampler is tried (more than any begins with at random), and its own draws."""
+_POPULATION, _LARGE = 50, 200
+"""Genetic samplers look at nothing before their first population is full: its usual size, and what is tried at most."""
 
 
 class PerTrialSeed(BaseSampler):
@@ -46,7 +49,9 @@ class PerTrialSeed(BaseSampler):
         self._inner.before_trial(study, trial)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
-        """Pass on."""
+        """Pass on, but not a trial that was put up by hand to a grid: it asks for its place, which that has not."""
+        if self._named.name == "GridSampler" and "fixed_params" in trial.system_attrs:
+            return
         self._inner.after_trial(study, trial, state, values)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -106,11 +111,45 @@ def check_choices(spec: StudySpec, found: Sequence[Parameter]) -> None:
     sampler, pruner = PerTrialSeed(spec.sampler, spec.seed), make_pruner(spec.pruner)
     if len(spec.objectives) > 1 and spec.sampler.name == "CmaEsSampler":
         raise SpecError("sampler CmaEsSampler knows one objective only; take TPESampler, NSGAIISampler or GPSampler")
+    if spec.sampler.name == "GridSampler":
+        _check_grid(spec.sampler.options["search_space"], found)
     _try(spec, sampler, pruner, found)
+    points = _points(spec.sampler, found)
+    if points is not None and spec.trials > points + 1:
+        raise SpecError(
+            f"sampler {spec.sampler.name} has {points} points here, and the default configuration is one more; "
+            f"trials: {spec.trials} would repeat them: take {points + 1} at most"
+        )
+
+
+def _check_grid(grid: Mapping[str, Sequence[Any]], found: Sequence[Parameter]) -> None:
+    """Refuse a grid that is not one of the space: Optuna would visit points again, or draw values out of range."""
+    turned = {one.name: one for one in found}
+    for name in turned.keys() ^ grid.keys():
+        said = f"leaves out {name!r}" if name in turned else f"has {name!r}, which is not turned here"
+        raise SpecError(f"sampler GridSampler: search_space {said}; the space is {', '.join(turned)}")
+    for name, values in grid.items():
+        for value in values:
+            if not fit([turned[name]], {name: value}):
+                one = distributions([turned[name]])[name]
+                raise SpecError(f"sampler GridSampler: search_space.{name}: {value!r} is not in {one}")
+
+
+def _points(named: Named, found: Sequence[Parameter]) -> int | None:
+    """Return how many points a sampler has that walks through all of them; None for those that draw on and on."""
+    if named.name == "GridSampler":
+        return math.prod(len(values) for values in named.options["search_space"].values())
+    if named.name != "BruteForceSampler":
+        return None
+    sizes = [
+        len(one.choices) if one.kind == "choice" else round(((one.high or 0) - (one.low or 0)) / (one.step or 1)) + 1
+        for one in found
+    ]
+    return math.prod(sizes)
 
 
 def _try(spec: StudySpec, sampler: BaseSampler, pruner: optuna.pruners.BasePruner, found: Sequence[Parameter]) -> None:
-    """Draw some trials in memory.
+    """Draw some trials in memory, after finished ones: what a sampler does at first hangs on few of its options.
 
     Raises:
         SpecError: sampler or pruner raised, whatever it was: they were given somebody's options.
@@ -119,25 +158,43 @@ def _try(spec: StudySpec, sampler: BaseSampler, pruner: optuna.pruners.BasePrune
     def objective(trial: optuna.Trial) -> float | Sequence[float]:
         suggest(trial, found)
         if spec.pruner is not None:
-            trial.report(1.0, spec.looks.every)
+            trial.report(float(trial.number), spec.looks.every)
             trial.should_prune()
-        return [1.0] * len(spec.objectives) if len(spec.objectives) > 1 else 1.0
+        value = float(trial.number)
+        return [value] * len(spec.objectives) if len(spec.objectives) > 1 else value
 
+    before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            study = optuna.create_study(sampler=sampler, pruner=pruner, directions=spec.directions)
-            study.optimize(objective, n_trials=_TRIED)
-        except Exception as error:
-            named = [spec.sampler, *([] if spec.pruner is None else [spec.pruner])]
-            asked = ", ".join(f"{one.name}({one.options})" for one in named)
-            raise SpecError(f"{asked} cannot draw from this space: {type(error).__name__}: {error}") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            study = optuna.create_study(
+                sampler=optuna.samplers.RandomSampler(seed=0), pruner=pruner, directions=spec.directions
+            )
+            study.optimize(objective, n_trials=_BEFORE)
+            study.sampler = sampler
+            study.optimize(objective, n_trials=_draws(spec.sampler))
+    except Exception as error:
+        named = [spec.sampler, *([] if spec.pruner is None else [spec.pruner])]
+        asked = ", ".join(f"{one.name}({one.options})" for one in named)
+        said = " ".join(str(error).split())
+        raise SpecError(f"{asked} cannot draw from this space: {type(error).__name__}: {said}") from None
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _draws(named: Named) -> int:
+    """Return how many trials show what a sampler does."""
+    if not named.name.startswith("NSGA"):
+        return _TRIED
+    return min(named.options.get("population_size", _POPULATION), _LARGE) + _TRIED
 
 
 def _class(what: str, name: str, module: Any, base: type) -> type:
     known = [key for key in module.__all__ if inspect.isclass(getattr(module, key))]
-    known = [key for key in known if issubclass(getattr(module, key), base) and key != base.__name__]
+    known = [
+        key for key in known if issubclass(getattr(module, key), base) and not inspect.isabstract(getattr(module, key))
+    ]
     if name not in known:
         raise SpecError(f"unknown {what} {name!r}{nearest(name, known)} (Optuna's names)")
     found: type = getattr(module, name)
@@ -149,5 +206,5 @@ def _made(what: str, found: type, options: dict[str, Any]) -> Any:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:
             return found(**options)
-        except (TypeError, ValueError, ImportError) as error:
+        except Exception as error:  # whatever it was: the options are somebody's
             raise SpecError(f"{what} {found.__name__} cannot be made with {options}: {error}") from None

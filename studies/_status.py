@@ -88,7 +88,7 @@ def show_status(statuses: Sequence[Mapping[str, Any]], console: Console) -> None
             f"{one['done']} of {one['asked']}",
             *counts,
             "–" if each is None else duration(each),
-            "–" if left is None else duration(left),
+            "–" if left is None else duration(left) + (" with one worker" if left and not one["running"] else ""),
             escape(str(one["shown"])),
         )
     console.print(table)

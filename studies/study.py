@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -134,9 +135,7 @@ def status(spec: Source = "default", out: Out = None, storage: Storage = None, a
         print(json.dumps(found, indent=1, default=str))
     else:
         show_status(found, console())
-        for point in chosen.points():
-            if point.name not in {one.name for one, _ in there}:
-                print(f"study {point.name}: not begun")
+        _say_missing(chosen, there)
 
 
 @verbs.command("report")
@@ -149,10 +148,9 @@ def report(
     chosen = _spec(spec, None, storage, None)
     folder = _folder(chosen, out)
     with answering(chosen.storage):
-        codes = [
-            _conclude(chosen, point, study, folder, workers=workers, quiet=quiet)
-            for point, study in _existing(chosen, folder)
-        ]
+        there = _existing(chosen, folder)
+        codes = [_conclude(chosen, point, study, folder, workers=workers, quiet=quiet) for point, study in there]
+    _say_missing(chosen, there)
     return max(codes)
 
 
@@ -224,6 +222,13 @@ def _existing(spec: StudySpec, folder: Path) -> list[tuple[Point, optuna.Study]]
     if missing is not None and not found:
         raise missing
     return found
+
+
+def _say_missing(spec: StudySpec, there: Sequence[tuple[Point, optuna.Study]]) -> None:
+    begun = {point.name for point, _ in there}
+    for point in spec.points():
+        if point.name not in begun:
+            print(f"study {point.name}: not begun")
 
 
 def _conclude(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,7 @@ def test_recipes_that_differ_in_steps_alone_share_their_trunk() -> None:
         ({"factors": [factor({"alhpa": 1})]}, "'level 0': method 'sgl_adaptive' has no option 'alhpa'; did you mean"),
         ({"factors": [factor({"alhpa": None})]}, "did you mean 'alpha'?"),
         ({"factors": [factor({"alpha": -1})]}, "factor 'part', level 'level 0': .*alpha = -1"),
+        ({"factors": [factor({"strength": math.inf})]}, "part: level 0 at prunable_nominal@0.3: .*l1_enc = inf: "),
         ({"factors": [factor({"alpha": 0.3})]}, "part: level 0 at prunable_nominal@0.3 is the full method itself"),
         ({"factors": [factor({"tau": 0.25})]}, "is the full method itself"),  # the method's own value there
         ({"factors": [factor({"rho": 0.1}, {"rho": 0.1})]}, "level 1 at .* is the same as part: level 0"),

@@ -132,6 +132,22 @@ def test_complete_with_broken_constraint_is_infeasible_and_never_best() -> None:
     assert View.of(study, spec).best[0].number == min(study.trials[:12], key=lambda trial: trial.value or 0).number
 
 
+def test_last_looks_of_trials_without_a_value_are_no_values() -> None:
+    """Optuna gives a pruned trial its last look as its value, be it pruned or one that missed its budget."""
+    study, spec = usual()
+    for constraints in ({}, {"budget": 1.0}):
+        trial = study.ask(SPACE)
+        trial.report(0.0001, 60)
+        for name, value in constraints.items():
+            trial.set_constraint(name, value)
+        study.tell(trial, state=TrialState.PRUNED)
+        assert study.trials[-1].value == 0.0001
+    view = View.of(study, spec)
+    assert {trial.number for trial in view.valued} == set(range(12))
+    assert {len(study.trials) - 1, len(study.trials) - 2} <= {trial.number for trial in view.valueless}
+    assert view.best[0].number < 12
+
+
 def test_default_that_lost_its_worker_is_the_one_put_up_again() -> None:
     study = make_study(make_spec())
     add(study, state=TrialState.FAIL)
@@ -533,6 +549,20 @@ def test_status_without_a_finished_trial_and_with_all_done() -> None:
     assert (status(study, spec)["time_to_go"], status(study, spec)["seconds_a_trial"]) == (None, None)
     add(study, 0.2)
     assert status(study, spec)["time_to_go"] == 0
+
+
+def test_time_to_go_is_of_trials_that_were_carried_out_and_by_one_worker_where_none_is_at_it() -> None:
+    spec = make_spec(trials=5)
+    study = make_study(spec)
+    for seconds, reused in ((60.0, False), (180.0, False), (0.1, True)):
+        add(study, 0.2, attrs={"seconds": seconds, "reused": reused})
+    found = status(study, spec)
+    assert (found["seconds_a_trial"], found["time_to_go"]) == (120.0, 240.0)
+    for console, busy in ((Console(width=200, file=io.StringIO()), busy) for busy in (False, True)):
+        if busy:
+            add(study, state=TrialState.RUNNING)
+        show_status([status(study, spec)], console)
+        assert ("4 min with one worker" in console.file.getvalue()) is not busy  # type: ignore[attr-defined]
 
 
 def test_status_is_printed_as_a_table() -> None:

@@ -84,6 +84,15 @@ def test_a_program_that_breaks_its_contract_is_refused() -> None:
         checked_program("wrong", method, Budget(), 5)
 
 
+def test_what_a_step_refuses_is_one_line() -> None:
+    class Steps(_Wrong):
+        def program(self, budget: Budget, total_steps: int) -> Iterator[Step]:
+            yield Fit(steps=-1)
+
+    with pytest.raises(SpecError, match=r"^method 'wrong': Fit\.steps = -1: [^\n]*$"):
+        checked_program("wrong", Steps(), Budget(), 5)
+
+
 def test_the_batch_at_a_path_step_depends_on_seed_and_step_alone() -> None:
     whole = stream_order(utterances=7, batch=3, seed=5, start=0, steps=10)
     assert whole.shape == (30,)
