@@ -72,26 +72,17 @@ def _best(spec: StudySpec, best: Sequence[optuna.trial.FrozenTrial]) -> str:
 
 
 def show_status(statuses: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Print a table, one row a study."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for heading in ("study", "done", "running", "waiting", "pruned", "infeasible", "failed", "a trial", "to go"):
-        table.add_column(heading, justify="left" if heading == "study" else "right", no_wrap=heading != "study")
-    table.add_column("best", overflow="fold")
+    """Print two lines a study; a table of as many columns would be cut in a terminal of usual width."""
     for one in statuses:
-        counts = [str(one[name]) for name in ("running", "waiting", "pruned", "infeasible", "failed")]
+        counts = ", ".join(f"{one[name]} {name}" for name in ("pruned", "infeasible", "failed"))
+        hands = ", ".join(f"{one[name]} {name}" for name in ("running", "waiting") if one[name])
         each, left = one["seconds_a_trial"], one["time_to_go"]
-        table.add_row(
-            escape(str(one["study"])),
-            f"{one['done']} of {one['asked']}",
-            *counts,
-            "–" if each is None else duration(each),
-            "–" if left is None else duration(left) + (" with one worker" if left and not one["running"] else ""),
-            escape(str(one["shown"])),
-        )
-    console.print(table)
+        times = [] if each is None else [f"{duration(each)} a trial"]
+        if left:
+            times.append(f"{duration(left)} to go" + ("" if one["running"] else " with one worker"))
+        parts = [f"{one['done']} of {one['asked']} trials done ({counts})", hands, ", ".join(times)]
+        console.print(f"{one['study']}: {'; '.join(part for part in parts if part)}", markup=False, soft_wrap=True)
+        console.print(f"  best: {one['shown']}", markup=False, soft_wrap=True)
     lost = sum(int(one["lost"]) for one in statuses)
     if lost:
         console.print(f"{lost} trial(s) lost their worker and were put up again; they do not count as done.")

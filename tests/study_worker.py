@@ -122,6 +122,7 @@ def main(order: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests themselves run in the background
     try:
         sys.exit(main(json.loads(sys.argv[1])))
     except PrunebenchError as error:
