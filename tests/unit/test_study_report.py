@@ -562,7 +562,7 @@ def test_time_to_go_is_of_trials_that_were_carried_out_and_by_one_worker_where_n
         if busy:
             add(study, state=TrialState.RUNNING)
         show_status([status(study, spec)], console)
-        assert ("4 min with one worker" in console.file.getvalue()) is not busy  # type: ignore[attr-defined]
+        assert ("4 min to go with one worker" in console.file.getvalue()) is not busy  # type: ignore[attr-defined]
 
 
 def test_status_is_printed_as_a_table() -> None:
