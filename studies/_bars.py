@@ -6,11 +6,10 @@ import threading
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from studies._metrics import METRICS
-from studies._outcomes import settled
+from studies._outcomes import kind, settled
 from studies._spec import Point, StudySpec
 
 
@@ -49,7 +48,7 @@ class TrialBars:
         if note and not self._quiet:
             self._progress.console.print(f"note: {note}")
         for trial in trials:
-            if trial.state == TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values()):
+            if kind(trial) == "complete":
                 self._better(trial.values)
         self._progress.update(self._trials, description=self._title(), completed=len(settled(trials)))
 

@@ -18,7 +18,7 @@ from benchmark.search import Parameter
 from benchmark.store.records import Record
 from studies._locks import ask_lock
 from studies._objective import Judge, LacksError
-from studies._outcomes import settled
+from studies._outcomes import kind, settled
 from studies._seats import MESSAGE, SEAT, reclaim
 from studies._space import suggest, trial_board
 from studies._spec import Point, StudySpec
@@ -99,8 +99,13 @@ class Loop:
         return self.study._storage.get_trial(self._trial._trial_id).state == TrialState.FAIL
 
     def _ended(self, _: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        usable = trial.state == TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())
-        self.say({"ended": trial.number, "state": trial.state.name, "values": trial.values if usable else None})
+        self.say(
+            {
+                "ended": trial.number,
+                "state": trial.state.name,
+                "values": trial.values if kind(trial) == "complete" else None,
+            }
+        )
 
     def _objective(self, trial: optuna.Trial) -> float | Sequence[float]:
         self._trial = trial

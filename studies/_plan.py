@@ -32,7 +32,7 @@ def show_plan(spec: StudySpec, run: Path) -> None:
 
 def steps(spec: StudySpec, point: Point, found: Sequence[Parameter]) -> tuple[int, int]:
     """Return how many training steps all trials have in common, and how many each has on its path."""
-    (base,) = grow(plain_board(spec, point, {spec.tune.split: spec.tune.utterances})).cells
+    (base,) = grow(plain_board(spec, point, spec.tune.evaluate)).cells
     common = len(base.nodes)
     for one in found:
         for value in one.choices if one.kind == "choice" else (one.low, one.high):

@@ -34,7 +34,7 @@ from studies._trial import Lab
 
 WORK = ("study", "work")
 """The hidden verb of a worker process."""
-EVENTS = {"unit", "done", "failed", "stopped", "began", "ended"}
+EVENTS = {"unit", "done", "failed", "stopped", "ended"}
 
 
 def checked(spec: StudySpec, point: Point) -> list[Parameter]:
@@ -46,10 +46,10 @@ def checked(spec: StudySpec, point: Point) -> list[Parameter]:
     """
     found = space(spec, point)
     check_choices(spec, found)
-    validate(plain_board(spec, point, {spec.tune.split: spec.tune.utterances}))
+    validate(plain_board(spec, point, spec.tune.evaluate))
     if spec.test is not None:
         validate(plain_board(spec, point, spec.test.splits))
-    grow(plain_board(spec, point, {spec.tune.split: spec.tune.utterances}))
+    grow(plain_board(spec, point, spec.tune.evaluate))
     if spec.pruner is not None and spec.objectives[0] != ERRORS[0]:
         corpus = REGISTRY.get("corpus", spec.corpus.name, **spec.corpus.options)
         metric = METRIC[Normalised(spec.normalizer).of(corpus.language).normalizer.unit]
@@ -66,7 +66,7 @@ def plain_board(spec: StudySpec, point: Point, evaluate: dict[str, int | None]) 
 def attributes(spec: StudySpec, point: Point, found: Sequence[Parameter]) -> dict[str, Any]:
     """Return what is stored with a study, so that it can never be mistaken for another one of its name."""
     made = distributions(found)
-    (plain,) = grow(plain_board(spec, point, {spec.tune.split: spec.tune.utterances})).cells
+    (plain,) = grow(plain_board(spec, point, spec.tune.evaluate)).cells
     corpus = REGISTRY.get("corpus", spec.corpus.name, **spec.corpus.options)
     timed = {"profile": spec.profile.model_dump(mode="json"), "device": _device()} if is_timed(spec) else {}
     looked = {"looks": spec.looks.model_dump(), "pruner": True} if spec.pruner is not None else {}
@@ -223,7 +223,7 @@ def _prepare(spec: StudySpec, point: Point, found: Sequence[Parameter], bars: Tr
     torch.set_num_threads(max(1, os.cpu_count() or 1))
     bars.say("preparing speech and features")
     try:
-        bench = Bench(plain_board(spec, point, {spec.tune.split: spec.tune.utterances}))
+        bench = Bench(plain_board(spec, point, spec.tune.evaluate))
         bench.prepare()
         if spec.test is not None:
             bench.for_spec(plain_board(spec, point, spec.test.splits)).prepare()

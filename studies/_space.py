@@ -276,8 +276,7 @@ def trial_board(spec: StudySpec, point: Point, found: Sequence[Parameter], value
     """Return the cell of one trial: the configuration, on the development split alone."""
     method, training = configured(point, found, values)
     timed = is_timed(spec)
-    evaluate = {spec.tune.split: spec.tune.utterances}
-    return board(spec, point, method, training, evaluate=evaluate, seeds=[spec.seed], keep_artefacts=timed)
+    return board(spec, point, method, training, evaluate=spec.tune.evaluate, seeds=[spec.seed], keep_artefacts=timed)
 
 
 def is_timed(spec: StudySpec) -> bool:

@@ -39,6 +39,11 @@ class Tuning(Frozen):
     split: str = "dev"
     utterances: int | None = Field(default=200, ge=1, description="of its beginning; all when null")
 
+    @property
+    def evaluate(self) -> dict[str, int | None]:
+        """The split as a leaderboard's corpus names it."""
+        return {self.split: self.utterances}
+
     @field_validator("split")
     @classmethod
     def _never_test(cls, value: str) -> str:
