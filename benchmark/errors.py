@@ -22,6 +22,10 @@ class StoreError(PrunebenchError):
     """A run folder or a record that cannot be read or written."""
 
 
+class NothingToReportError(StoreError):
+    """A report that has nothing to show of these records: passed over, unless it was asked for by name."""
+
+
 class BudgetMissedError(PrunebenchError):
     """A method did not reach its budget within the tolerance."""
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.errors import PrunebenchError, SpecError, StoreError
+from benchmark.errors import NothingToReportError, PrunebenchError, SpecError, StoreError
 from benchmark.registry import REGISTRY
 from benchmark.specs import Leaderboard
 
@@ -89,21 +89,31 @@ def report(
     return report_table(table, out, show=show, left_out=left_out)
 
 
-def report_table(table: pd.DataFrame, out: Path, show: bool = True, left_out: Sequence[str] = ()) -> list[Path]:
+def report_table(
+    table: pd.DataFrame, out: Path, show: bool = True, left_out: Sequence[str] = (), only: Collection[str] = ()
+) -> list[Path]:
     """Write all reports of a scored frame into ``out``, print the table, and return the paths written.
 
-    ``left_out`` names the normalisers that broke while the frame was scored.
+    ``left_out`` names the normalisers that broke while the frame was scored; ``only`` the reports that are wanted.
 
     Raises:
-        StoreError: ``out`` cannot be written.
+        StoreError: ``out`` cannot be written, or a report of ``only`` has nothing to show.
+        SpecError: ``only`` names a report that does not exist.
         ScoresLeftOutError: all was written and shown without the scores of ``left_out``.
         PrunebenchError: a report broke; the others were written.
     """
+    for name in only:
+        REGISTRY.lookup("report", name)
     written: list[Path] = []
     faults = REGISTRY.clashes("report")
     for name, plugin in REGISTRY.plugins("report"):
+        if only and name not in only:
+            continue
         try:
             written += plugin().write(table, out)
+        except NothingToReportError:
+            if name in only:
+                raise
         except PrunebenchError:
             raise
         except OSError as error:

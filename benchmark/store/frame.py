@@ -2,10 +2,11 @@
 
 | columns | meaning |
 |---|---|
-| cell, attempt, status, error, finished, seconds | whose row it is; `error` is empty for a result |
+| run, cell, attempt, status, error, finished, seconds | whose row it is; `error` is empty for a result |
 | | `status`: ok, failed, or pruned (stopped while it trained; `error` says where and why) |
 | block, kind, keep, reached, denominator, tolerance | the budget; ranks exist inside one `block` |
 | model, revision, method, method_version, options, seed, corpus, corpus_version, language | what was asked |
+| entry | what the cells of one method at one budget share, whatever their seed: see ``benchmark.store.entries`` |
 | label | method[options]; with @version where records of several versions of a method lie side by side |
 | quantised | `int8` where the Linear layers are (such a row is a reference and is not ranked), else empty |
 | setting, recipe | short hashes: model, corpus and decoding; training (empty where nothing is trained) |
@@ -174,7 +175,8 @@ def _splits(chosen: list[Record]) -> list[str]:
 
 
 def _columns(splits: list[str]) -> list[str]:
-    first = ["cell", "attempt", "error", "block", "label", "options", "setting", "recipe", *_FROM_RECORD]
+    first = ["run", "cell", "attempt", "error", "entry", "block", "label", "options", "setting", "recipe"]
+    first += _FROM_RECORD
     return first + [f"{column(split)}_{what}" for split in splits for what in ("hash", "utterances", "skipped")]
 
 
@@ -183,9 +185,11 @@ def _row(record: Record) -> dict[str, Any]:
     options = _dig(data, "spec.method.options") or {}
     kind = _dig(data, "spec.budget.kind") or "none"
     row: dict[str, Any] = {
+        "run": str(record.path.parents[2]),
         "cell": record.cell,
         "attempt": record.attempt,
         "error": record.error,
+        "entry": short_hash({part: value for part, value in spec.items() if part != "seed"}),
         "block": BLOCKS.get(kind, kind),
         "label": label(str(_dig(data, "spec.method.name")), options),
         "options": json.dumps(options, sort_keys=True, ensure_ascii=False),

@@ -160,7 +160,9 @@ def test_several_folders_are_read_as_their_union(tmp_path: Path) -> None:
     commit(a, ok_data(spec()), 0.1, {"test": 5})
     commit(b, ok_data(spec("imp")), 0.1, {"test": 5})
     merge([a, b], tmp_path / "c")
-    pd.testing.assert_frame_equal(frame([a, b]), frame(tmp_path / "c"))
+    both, merged = frame([a, b]), frame(tmp_path / "c")
+    assert set(both["run"]) == {str(a), str(b)}
+    pd.testing.assert_frame_equal(both.drop(columns="run"), merged.drop(columns="run"))
     assert frame([a, b])["status"].eq("ok").all()
     assert len(frame([a, b], cells=[latest(a)[0].cell])) == 1
 

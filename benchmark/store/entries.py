@@ -1,0 +1,104 @@
+"""From cells to entries: a method at one budget, over all of its seeds. What a leaderboard ranks is an entry.
+
+An entry has the columns of a cell under the same names, so that whoever shows cells can show entries: error rates are
+means over seeds with intervals over seeds and utterances (the ``_mean`` columns of ``benchmark.store.scoring``), sizes
+and times are means over the finished seeds. What differs, or is new:
+
+| columns | meaning |
+|---|---|
+| cell, attempt, seed, run | those of the first finished seed, where samples and plans are read |
+| cells, seeds, seed_list | ids of the finished cells; how many and which seeds they have, e.g. ``0,1,2`` |
+| failed, stopped, missing | seeds without a result: went wrong, stopped by a study, asked for and not there |
+| status | ok where one seed is finished; else failed, pruned or missing, whichever comes first |
+| error | what became of the seeds without a result; empty where there are none |
+| <split>_<metric>_sd, _min, _max | of the seeds: standard deviation (of a sample), least, most |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from benchmark.store.scoring import METRICS, column
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MEANS = (
+    *("reached", "seconds", "steps", "utterances", "tokens", "calibration_passes", "teacher_passes", "train_seconds"),
+    *("prunable_nonzero", "prunable_stored", "params_nominal", "params_stored", "bytes", "weight_bytes"),
+    *("macs_encoder", "macs_cross_kv", "macs_decoder_token", "macs_first_token"),
+    *("rtfx", "rtfx_lo", "rtfx_hi", "speedup", "encoder_ms", "peak_memory"),
+)
+_WITHOUT_RESULT = ("failed", "pruned", "missing")
+_SAID = {"failed": "failed", "pruned": "stopped", "missing": "missing"}
+
+
+def entries(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row an entry, in the order in which the frame has them; ``attrs`` are the frame's.
+
+    Args:
+        frame: of ``benchmark.store.frame.frame``, with or without scores.
+    """
+    import pandas as pd
+
+    attrs = frame.attrs
+    order = {"ok": 0} | {status: at for at, status in enumerate(_WITHOUT_RESULT, 1)}
+    by_result = frame.assign(_order=frame["status"].map(order)).sort_values(["_order", "seed"], kind="stable")
+    first = by_result.drop_duplicates("entry").set_index("entry").reindex(frame["entry"].unique())
+    done = frame[frame["status"] == "ok"]
+    groups = done.groupby("entry", sort=False)
+    table = first.drop(columns=["_order", *_means_in(frame)])
+    means = groups[list(_MEANS)].agg("mean").astype("float64")
+    table = table.assign(**means.reindex(table.index))
+    spread: dict[str, pd.Series] = {}
+    for name in _rates_in(frame):
+        for part in ("", "_lo", "_hi", "_delta", "_delta_lo", "_delta_hi", "_delta_p"):
+            if f"{name}_mean{part}" in first:
+                table[name + part] = first[f"{name}_mean{part}"]
+        rates = groups[name]
+        spread |= {f"{name}_sd": rates.std(), f"{name}_min": rates.min(), f"{name}_max": rates.max()}
+    counted = pd.DataFrame(
+        {
+            "cells": groups["cell"].agg(",".join),
+            "seeds": groups.size(),
+            "seed_list": groups["seed"].agg(lambda seeds: ",".join(map(str, sorted(seeds)))),
+            **{_SAID[status]: _count(frame, status) for status in _WITHOUT_RESULT},
+            **spread,
+        }
+    ).reindex(table.index)
+    numbers = ["seeds", *_SAID.values()]
+    counted[numbers] = counted[numbers].fillna(0).astype("int64")
+    counted[["cells", "seed_list"]] = counted[["cells", "seed_list"]].fillna("")
+    said = pd.Series({name: _said(rows) for name, rows in frame[frame["status"] != "ok"].groupby("entry", sort=False)})
+    table["error"] = said.reindex(table.index).fillna("") if len(said) else ""
+    joined = pd.concat([table.drop(columns=[name for name in counted if name in table]), counted], axis=1)
+    joined = joined.rename_axis("entry").reset_index()
+    joined.attrs = attrs
+    return joined
+
+
+def _means_in(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that hold an entry's numbers in every row of its cells."""
+    ours = [f"{name}_mean" for name in _rates_in(frame)]
+    return [name for name in map(str, frame) if any(name == mean or name.startswith(f"{mean}_") for mean in ours)]
+
+
+def _rates_in(frame: pd.DataFrame) -> Iterator[str]:
+    """Yield the columns that hold an error rate, of all splits and normalisers."""
+    for prefix in ("", *(f"{slug}__" for slug in frame.attrs.get("others", ()))):
+        for split in frame.attrs.get("splits", ()):
+            for metric in METRICS:
+                if (name := f"{prefix}{column(split)}_{metric}") in frame:
+                    yield name
+
+
+def _count(frame: pd.DataFrame, status: str) -> pd.Series:
+    return frame[frame["status"] == status].groupby("entry").size()
+
+
+def _said(rows: pd.DataFrame) -> str:
+    """Return what became of seeds without a result; alone in its entry it is said as the record has it."""
+    if len(rows) == 1:
+        return str(rows["error"].iloc[0])
+    return "; ".join(f"seed {seed}: {error}" for seed, error in zip(rows["seed"], rows["error"], strict=True))
