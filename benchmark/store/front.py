@@ -34,6 +34,56 @@ def non_dominated(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarr
     return found
 
 
+def own_fronts(
+    x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, owners: Sequence[str] | np.ndarray
+) -> np.ndarray:
+    """Return which points no other point of the same owner (a method, say) beats; all three have shape ``(N,)``."""
+    horizontal, vertical, names = np.asarray(x, float), np.asarray(y, float), np.asarray(owners)
+    found = np.zeros(len(names), bool)
+    for name in np.unique(names):
+        mine = names == name
+        found[mine] = non_dominated(horizontal[mine], vertical[mine])
+    return found
+
+
+def staircase(
+    x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, right: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the corners of the line between what the points reach and what they do not, from left to right.
+
+    It goes along the front's points (each once, ties too) and then level to ``right``: from one corner to the next
+    first horizontally, then down. Both arrays have shape ``(points of the front + 1,)``; empty without a point.
+    """
+    horizontal, vertical = np.asarray(x, float), np.asarray(y, float)
+    if not len(horizontal):
+        return horizontal, vertical
+    best = np.unique(np.column_stack([horizontal, vertical])[non_dominated(horizontal, vertical)], axis=0)
+    return np.append(best[:, 0], max(right, best[-1, 0])), np.append(best[:, 1], best[-1, 1])
+
+
+def hypervolume(
+    x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, reference: tuple[float, float]
+) -> float:
+    """Return the share of the rectangle from the origin to ``reference`` that the points dominate, between 0 and 1.
+
+    ``x`` and ``y`` have shape ``(N,)`` and are better the smaller; what is no better than ``reference`` in one of the
+    two adds nothing, and neither does a point that another one beats.
+
+    Raises:
+        ValueError: ``reference`` is not positive and finite in both, or a point is negative or not a number.
+    """
+    import moocore
+
+    points = np.column_stack([np.asarray(x, float), np.asarray(y, float)])
+    corner = np.asarray(reference, float)
+    if not np.isfinite(corner).all() or not (corner > 0).all():
+        raise ValueError(f"the reference {reference} is not positive and finite in both")
+    if not (points >= 0).all():
+        raise ValueError("a point is negative or not a number")
+    inside = points[(points < corner).all(axis=1)]
+    return float(moocore.hypervolume(inside, ref=corner) / corner.prod()) if len(inside) else 0.0
+
+
 def front_cells(frame: pd.DataFrame) -> set[str]:
     """Return the cells on a front of error against size: one front a setting, recipe and block.
 

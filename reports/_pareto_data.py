@@ -1,0 +1,184 @@
+"""What the Pareto pictures show, still without a picture: panels, points, looks, fronts and hypervolumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.store.front import hypervolume
+from reports import _content as content
+from reports._cells import si
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REFERENCES = ("dense", "shipped")
+"""Labels that are yardsticks and no methods."""
+WORST = 100.0
+"""Per cent of error: the reference of every hypervolume, and the line on which worse points sit."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What can be paid for an error rate: a column of the points, and how it is named."""
+
+    column: str
+    short: str
+    axis: str
+    tied: bool = False
+    """Whether entries of one budget cost the same, so that their bars would lie on one another."""
+
+
+COSTS = {
+    cost.column: cost
+    for cost in (
+        Cost("params_stored", "stored parameters", "parameters as saved (stored)", tied=True),
+        Cost("bytes", "bytes", "bytes as saved (stored)", tied=True),
+        Cost("macs_first_token", "MACs", "MACs executed: a window up to its first token"),
+        Cost("latency", "latency", "ms of computing a second of audio"),
+        Cost("params_nominal", "nominal parameters", "non-zero parameters (nominal)", tied=True),
+    )
+}
+_STORED = ("params_stored", "bytes", "macs_first_token", "latency")
+_TITLES = {"mask": "Mask block: zeros in place", "stored": "Stored block: rows removed"}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel: a block's entries over one cost."""
+
+    block: str
+    cost: Cost
+
+    @property
+    def title(self) -> str:
+        """Return what is written above it."""
+        return _TITLES.get(self.block, f"Budget in {self.block}")
+
+    @property
+    def key(self) -> str:
+        """Return what tells it from the other panels."""
+        return f"{self.block}:{self.cost.column}"
+
+    @property
+    def name(self) -> str:
+        """Return its cost, and its block where that does not go without saying."""
+        return self.cost.short if self.block in _TITLES else f"{self.cost.short} (budget in {self.block})"
+
+    @property
+    def main(self) -> bool:
+        """Whether it is the one by whose cost its block is judged."""
+        return self.cost == main_cost(self.block)
+
+    def shown(self, points: pd.DataFrame) -> pd.DataFrame:
+        """Return the points that belong here: the block's, the two references, and where rows go what has no budget."""
+        reference = points["block"].eq("reference")
+        if self.block == "mask":
+            reference &= points["label"].isin(REFERENCES)
+        return points[(points["block"].eq(self.block) | reference) & points[self.cost.column].notna()]
+
+    def budgeted(self, points: pd.DataFrame) -> set[str]:
+        """Return the labels that have budgets here, and are judged by them."""
+        return set(points.loc[points["block"].eq(self.block), "label"])
+
+
+def main_cost(block: str) -> Cost:
+    """Return the cost by which a block is judged: zeros where they are masks, else what is saved or executed."""
+    return COSTS[{"mask": "params_nominal", "macs": "macs_first_token"}.get(block, "params_stored")]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One board: its points, its panels with data, and the reference of each cost."""
+
+    title: str
+    score: str
+    """The axis of the error rate."""
+    points: pd.DataFrame
+    panels: list[Panel]
+    device: str | None
+    model: str
+    corpus: str
+
+    def corner(self, panel: Panel) -> tuple[float, str]:
+        """Return a panel's cost at which nothing is saved, and whose it is: dense's, or the largest where it lacks."""
+        cost = panel.cost.column
+        dense = self.points.loc[self.points["label"].eq("dense") & self.points["block"].eq("reference"), cost].dropna()
+        if len(dense):
+            return float(dense.iloc[0]), "dense"
+        return float(panel.shown(self.points)[cost].max()), "the largest shown"
+
+    def volumes(self, panel: Panel) -> dict[str, float]:
+        """Return the hypervolume of each label of a panel, and of all together under the empty name.
+
+        A method with budgets in the block is judged by them; one without by its own operating point.
+        """
+        shown = panel.shown(self.points)
+        if shown.empty:
+            return {}
+        reference = (self.corner(panel)[0], WORST)
+        budgeted = panel.budgeted(shown)
+        cost = panel.cost.column
+        found = {"": hypervolume(shown[cost].to_numpy(), shown["score"].to_numpy(), reference)}
+        for label, rows in shown[~shown["label"].isin(REFERENCES)].groupby("label", sort=False):
+            mine = rows[rows["block"].eq(panel.block)] if label in budgeted else rows
+            found[str(label)] = hypervolume(mine[cost].to_numpy(), mine["score"].to_numpy(), reference)
+        return found
+
+    def axis(self, cost: Cost) -> str:
+        """Return the name of a cost's axis; measured time is that of one device."""
+        return f"{cost.axis}, {self.device}" if cost.column == "latency" and self.device else cost.axis
+
+    def said_reference(self, panel: Panel) -> str:
+        """Return the reference of a panel's hypervolume in words."""
+        value, whose = self.corner(panel)
+        unit = {"bytes": "B", "latency": "ms"}.get(panel.cost.column, "")
+        return f"{whose} ({si(value, unit).text}), {WORST:g} % error"
+
+
+def charts(frame: pd.DataFrame) -> list[Chart]:
+    """Return what there is to draw of each board.
+
+    Raises:
+        StoreError: nothing to report, or no scores in the frame.
+    """
+    return [_chart(board, frame) for board in content.boards(frame)]
+
+
+def _chart(board: content.Board, frame: pd.DataFrame) -> Chart:
+    points = _points(board, frame)
+    first = board.rows.iloc[0]
+    score = f"{board.metric.upper()} on {content.first_split(frame)}, % (95 % interval)"
+    device = frame.attrs.get("device")
+    return Chart(board.title, score, points, _panels(points), device, str(first["model"]), str(first["corpus"]))
+
+
+def _panels(points: pd.DataFrame) -> list[Panel]:
+    """Return the panels in which there is more than the references; of a board of references only, one."""
+    others = [str(block) for block in points["block"].unique() if block not in ("mask", "stored", "reference")]
+    asked = [Panel("mask", COSTS["params_nominal"]), *(Panel("stored", COSTS[name]) for name in _STORED)]
+    asked += [Panel(block, main_cost(block)) for block in sorted(others)]
+    filled = [panel for panel in asked if (~panel.shown(points)["label"].isin(REFERENCES)).any()]
+    return filled or [panel for panel in asked if panel.main and panel.block == "stored"]
+
+
+def _points(board: content.Board, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the entries with a result, one row each; rates in per cent, ``own`` with those of the seeds."""
+    from benchmark.store.entries import entries
+
+    rows = board.rows
+    rows.attrs = frame.attrs
+    table = rows if "seed_list" in rows else entries(rows)
+    score = content.score_column(rows)
+    done = frame[frame["status"].eq("ok") & frame[score].notna()]
+    own = (100 * done[score]).groupby(done["entry"]).agg(list)
+    table = table[table["status"].eq("ok") & table[score].notna()]
+    numbers = ["keep", "reached", "params_nominal", "params_stored", "bytes", "macs_first_token"]
+    numbers += ["rtfx", "rtfx_lo", "rtfx_hi", "rank", "seeds", "speedup"]
+    points = table[["entry", "block", "label", "seed_list", *numbers]].reset_index(drop=True)
+    points[numbers] = points[numbers].astype("float64")
+    for name, part in (("score", ""), ("low", "_lo"), ("high", "_hi")):
+        points[name] = (100 * table[score + part].astype("float64")).to_numpy()
+    points["latency"] = 1000 / points["rtfx"]
+    points["own"] = points["entry"].map(own)
+    return points
