@@ -175,6 +175,8 @@ class Scored:
     runaways: int
     unit: Unit
     signature: str
+    speakers: tuple[str, ...] | None = None
+    """Of each utterance; None where the transcripts do not tell, or not for all."""
 
     @property
     def words(self) -> Counts | Distances:
@@ -222,7 +224,14 @@ def scored(record: Record, split: str, normalised: Normalised) -> Scored:
         runaways=int(table["truncated"].sum()) if "truncated" in table else 0,
         unit=unit,
         signature=signature(normalised, decoding_of(record)),
+        speakers=_speakers(table["speaker"].tolist()) if "speaker" in table else None,
     )
+
+
+def _speakers(stored: Sequence[object]) -> tuple[str, ...] | None:
+    """Return who spoke each utterance; None where that is missing or empty for any."""
+    known = tuple(who for who in stored if isinstance(who, str) and who)
+    return known if len(known) == len(stored) else None
 
 
 def _texts(record: Record, split: str, name: str, texts: list[object], ids: Sequence[str]) -> list[str]:

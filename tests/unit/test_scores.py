@@ -387,6 +387,18 @@ def test_a_transcript_that_is_no_text_is_not_the_normalisers_fault(run: Path) ->
         score(run, Plain())
 
 
+@pytest.mark.parametrize(
+    ("stored", "known"),
+    [(["x", "y"], ("x", "y")), (["x", ""], None), (["x", None], None), ([None, None], None), (None, None)],
+)
+def test_speakers_are_known_for_all_utterances_or_not_at_all(run: Path, stored: Any, known: Any) -> None:
+    attempt = Attempt.create(run, "c" * 16, spec())
+    columns = {"id": ["1", "2"], "reference": ["a", "b"], "hypothesis": ["a", "c"]}
+    name = attempt.write_transcripts("c", "hi", "test", columns | ({"speaker": stored} if stored else {}))
+    record = attempt.commit({**ok_data(spec()), "data": {"test": {"hash": "h", "utterances": 2, "transcripts": name}}})
+    assert scored(record, "test", Normalised(Plain())).speakers == known
+
+
 def test_several_normalisers_stand_side_by_side(runs: Path) -> None:
     table = score(runs, ["identity", Characters()], resamples=50)
     assert table["normalizer"].tolist() == ["identity", "characters"] * 4
