@@ -50,12 +50,15 @@ def export(
 
     check_format(format_)
 
-    from benchmark.harness.exporting import about, open_source, spoken
+    from benchmark.harness.describing import about
+    from benchmark.harness.exporting import open_source, spoken
     from benchmark.whisper.export import export as write
 
     found = open_source(source, runs or ())
     record = found.record
-    told = about(found, _command(source, to, format_), _normalizer(record, normalizer))
+    told = about(
+        found, _command(source if record is None else record.cell, to, format_), _normalizer(record, normalizer)
+    )
     material = None
     quantised = record is not None and record.data["plan"].get("quantised")  # refused below, whatever it says
     if record is not None and found.processor is not None and format_ != "hf" and not quantised:

@@ -15,7 +15,6 @@ from benchmark.store.records import MODEL, PLAN, RECORD, SPEC, Record, latest_of
 if TYPE_CHECKING:
     from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-    from benchmark.whisper.card import About, Score
     from benchmark.whisper.export_parity import Material
 
 _PROCESSOR = ("processor_config.json", "preprocessor_config.json")
@@ -163,92 +162,3 @@ def spoken(record: Record, processor: WhisperProcessor, utterances: int | None =
         stored = record.transcripts(name)["hypothesis"].tolist()[few] if greedy else None
         parts.append(Speech(f"{chosen.name}, {name}", log_mels(split, processor.feature_extractor)[few], stored))
     return Material(parts, asked["corpus"]["language"], asked["decoding"].get("max_new_tokens"))
-
-
-# --- the card -----------------------------------------------------------------------------------------------------
-
-
-def about(source: Source, command: str, normalizer: str | None = None) -> About:
-    """Return what a card says of a source; scores only of a record, with a normaliser.
-
-    Raises:
-        SpecError: no such normaliser.
-        StoreError: transcripts that cannot be read.
-    """
-    from benchmark.whisper.card import About, origin
-
-    told = origin(source.model)
-    record = source.record
-    if record is None:
-        return About(**{**told, "base": source.name, "command": command})
-    spec = record.data["spec"]
-    told["base"] = f"{spec['model']['name']}, revision {spec['model'].get('revision')}"
-    return About(
-        **told,
-        command=command,
-        made=tuple(_made(record)),
-        dense=record.data["counts"].get("params_dense"),
-        scores=() if normalizer is None else tuple(_scores(record, normalizer)),
-    )
-
-
-def _made(record: Record) -> list[str]:
-    data, spec = record.data, record.data["spec"]
-    options = "".join(f", {key}={value}" for key, value in sorted((spec["method"].get("options") or {}).items()))
-    budget, training = data.get("budget") or {}, data.get("training") or {}
-    lines = [f"Cell `{record.cell}`, attempt `{record.attempt}`: method `{spec['method']['name']}{options}`."]
-    if budget.get("asked") is not None:
-        lines.append(
-            f"Budget `{budget['kind']}`: {budget['asked']:.1%} asked, {budget['reached']:.2%} reached, of "
-            f"{budget['denominator']:,} prunable weights."
-        )
-    if training.get("steps"):
-        lines.append(
-            f"It was trained for {training['steps']:,} optimiser steps on {spec['corpus']['name']} "
-            f"({spec['corpus']['language']}), seed {spec['seed']}."
-        )
-    return lines
-
-
-def _scores(record: Record, normalizer: str) -> list[Score]:
-    from benchmark.measure.scores import Normalised, scored
-    from benchmark.store.score import row_of
-    from benchmark.text.chosen import several
-    from benchmark.whisper.card import Score
-
-    corpus = record.data["spec"]["corpus"]
-    normalised = Normalised(several(normalizer)[0]).of(corpus["language"])  # the first is the one that ranks
-    plugin = REGISTRY.lookup("corpus", corpus["name"])
-    found = []
-    for split in record.data["data"]:
-        row = row_of(scored(record, split, normalised))
-        main = "wer" if normalised.normalizer.unit == "word" else "cer"
-        for metric in ("wer", "cer"):
-            if row[metric] != row[metric]:  # not a number: no reference word in the split
-                continue
-            counts: dict[str, Any] = {"empty_hypotheses": row["empty_hypotheses"], "runaways": row["runaways"]}
-            if metric == main:
-                counts |= {key: row[key] for key in ("substitutions", "deletions", "insertions", "length")}
-                counts["interval_95"] = [float(row["lo"]), float(row["hi"])]
-            found.append(
-                Score(
-                    corpus=corpus["name"],
-                    version=str(corpus.get("version")),
-                    language=corpus["language"],
-                    synthetic=bool(plugin.synthetic),
-                    split=split,
-                    metric=metric,
-                    rate=float(row[metric]),
-                    signature=_signed(row["signature"], metric),
-                    data_hash=row["data_hash"],
-                    utterances=row["utterances"],
-                    counts=counts,
-                )
-            )
-    return found
-
-
-def _signed(signature: str, metric: str) -> str:
-    """Return the signature with the metric that stands beside it: normaliser and decoding are the same for both."""
-    _, _, rest = signature.partition("|")
-    return f"{metric}|{rest}"

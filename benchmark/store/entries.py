@@ -69,7 +69,7 @@ def entries(frame: pd.DataFrame) -> pd.DataFrame:
     ).reindex(table.index)
     numbers = ["seeds", *_SAID.values()]
     counted[numbers] = counted[numbers].fillna(0).astype("int64")
-    counted[["cells", "seed_list"]] = counted[["cells", "seed_list"]].fillna("")
+    counted[["cells", "seed_list"]] = counted[["cells", "seed_list"]].astype("object").fillna("")
     said = pd.Series({name: _said(rows) for name, rows in frame[frame["status"] != "ok"].groupby("entry", sort=False)})
     table["error"] = said.reindex(table.index).fillna("") if len(said) else ""
     joined = pd.concat([table.drop(columns=[name for name in counted if name in table]), counted], axis=1)

@@ -17,7 +17,7 @@ from benchmark.store.checksums import seal
 from benchmark.store.files import to_json, write_atomically
 from benchmark.store.folders import check_new
 from benchmark.whisper import graphs
-from benchmark.whisper.card import CARD, About, card, origin
+from benchmark.whisper.card import About, origin, write_card
 from benchmark.whisper.export_parity import Material, Parity, compare, random_material
 from benchmark.whisper.files import new_folder, save
 from benchmark.whisper.quantise import is_quantised
@@ -107,7 +107,7 @@ def export(
         parity = compare(plain, exported, material or random_material(plain))
         write_atomically(partial / EXPORT, to_json({**held, "parity": dataclasses.asdict(parity)}))
         about = dataclasses.replace(about or About(**origin(model)), parity=parity.sentence)
-        write_atomically(partial / CARD, card(plain, partial, Path(path).name, about, format_))
+        write_card(plain, partial, Path(path).name, about, format_)
         seal(partial)
     return parity
 

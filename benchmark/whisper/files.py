@@ -17,11 +17,10 @@ from transformers.utils import logging
 from benchmark.errors import DataError, PrunebenchError, StoreError
 from benchmark.registry import REGISTRY
 from benchmark.store.checksums import seal, verify
-from benchmark.store.files import write_atomically
 from benchmark.store.folders import check_format, check_new, read_json
 from benchmark.store.records import MODEL, PLAN, RECORD, SPEC
 from benchmark.whisper._selfcheck import check_folder
-from benchmark.whisper.card import CARD, About, card
+from benchmark.whisper.card import About, write_card
 from benchmark.whisper.modeling_pruned_whisper import SHAPE_FORMAT, PrunedWhisperForConditionalGeneration
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.quantise import is_quantised, quantise
@@ -58,7 +57,7 @@ def save(
             model.save_pretrained(partial)
         if processor is not None:
             processor.save_pretrained(partial)
-        write_atomically(partial / CARD, card(model, partial, Path(path).name, about))
+        write_card(model, partial, Path(path).name, about)
         seal(partial)
         if check:
             check_folder(model, partial)
