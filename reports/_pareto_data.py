@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmark.store.front import hypervolume
@@ -16,6 +17,8 @@ REFERENCES = ("dense", "shipped")
 """Labels that are yardsticks and no methods."""
 WORST = 100.0
 """Per cent of error: the reference of every hypervolume, and the line on which worse points sit."""
+OVER = WORST + 0.5
+"""Per cent from which on a point has an arrow, for its number is no longer written as 100."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,8 @@ class Chart:
     device: str | None
     model: str
     corpus: str
+    language: str
+    _volumes: dict[Panel, dict[str, float]] = field(default_factory=dict)
 
     def corner(self, panel: Panel) -> tuple[float, str]:
         """Return a panel's cost at which nothing is saved, and whose it is: dense's, or the largest where it lacks."""
@@ -113,16 +118,23 @@ class Chart:
 
         A method with budgets in the block is judged by them; one without by its own operating point.
         """
+        if panel not in self._volumes:
+            self._volumes[panel] = self._measured(panel)
+        return self._volumes[panel]
+
+    def _measured(self, panel: Panel) -> dict[str, float]:
         shown = panel.shown(self.points)
         if shown.empty:
             return {}
         reference = (self.corner(panel)[0], WORST)
-        budgeted = panel.budgeted(shown)
-        cost = panel.cost.column
-        found = {"": hypervolume(shown[cost].to_numpy(), shown["score"].to_numpy(), reference)}
-        for label, rows in shown[~shown["label"].isin(REFERENCES)].groupby("label", sort=False):
-            mine = rows[rows["block"].eq(panel.block)] if label in budgeted else rows
-            found[str(label)] = hypervolume(mine[cost].to_numpy(), mine["score"].to_numpy(), reference)
+        x, y = shown[panel.cost.column].to_numpy(), shown["score"].to_numpy()
+        labels, here = shown["label"].to_numpy(), shown["block"].eq(panel.block).to_numpy()
+        found = {"": hypervolume(x, y, reference)}
+        for label in dict.fromkeys(labels):
+            mine = labels == label
+            if label not in REFERENCES:
+                judged = mine & here if (mine & here).any() else mine
+                found[label] = hypervolume(x[judged], y[judged], reference)
         return found
 
     def axis(self, cost: Cost) -> str:
@@ -142,15 +154,22 @@ def charts(frame: pd.DataFrame) -> list[Chart]:
     Raises:
         StoreError: nothing to report, or no scores in the frame.
     """
-    return [_chart(board, frame) for board in content.boards(frame)]
+    boards = content.boards(frame)
+    score = content.score_column(frame)
+    own: dict[str, list[float]] = {}
+    for entry, rate in zip(frame["entry"], 100 * frame[score] if score in frame else (), strict=False):
+        if rate == rate:  # not NaN
+            own.setdefault(entry, []).append(rate)
+    return [_chart(board, frame, own) for board in boards]
 
 
-def _chart(board: content.Board, frame: pd.DataFrame) -> Chart:
-    points = _points(board, frame)
+def _chart(board: content.Board, frame: pd.DataFrame, own: Mapping[str, list[float]]) -> Chart:
+    points = _points(board, frame, own)
     first = board.rows.iloc[0]
     score = f"{board.metric.upper()} on {content.first_split(frame)}, % (95 % interval)"
     device = frame.attrs.get("device")
-    return Chart(board.title, score, points, _panels(points), device, str(first["model"]), str(first["corpus"]))
+    model, corpus, language = (str(first[name]) for name in ("model", "corpus", "language"))
+    return Chart(board.title, score, points, _panels(points), device, model, corpus, language)
 
 
 def _panels(points: pd.DataFrame) -> list[Panel]:
@@ -162,23 +181,22 @@ def _panels(points: pd.DataFrame) -> list[Panel]:
     return filled or [panel for panel in asked if panel.main and panel.block == "stored"]
 
 
-def _points(board: content.Board, frame: pd.DataFrame) -> pd.DataFrame:
+def _points(board: content.Board, frame: pd.DataFrame, own: Mapping[str, list[float]]) -> pd.DataFrame:
     """Return the entries with a result, one row each; rates in per cent, ``own`` with those of the seeds."""
     from benchmark.store.entries import entries
 
     rows = board.rows
     rows.attrs = frame.attrs
-    table = rows if "seed_list" in rows else entries(rows)
     score = content.score_column(rows)
-    done = frame[frame["status"].eq("ok") & frame[score].notna()]
-    own = (100 * done[score]).groupby(done["entry"]).agg(list)
-    table = table[table["status"].eq("ok") & table[score].notna()]
     numbers = ["keep", "reached", "params_nominal", "params_stored", "bytes", "macs_first_token"]
     numbers += ["rtfx", "rtfx_lo", "rtfx_hi", "rank", "seeds", "speedup"]
-    points = table[["entry", "block", "label", "seed_list", *numbers]].reset_index(drop=True)
-    points[numbers] = points[numbers].astype("float64")
-    for name, part in (("score", ""), ("low", "_lo"), ("high", "_hi")):
-        points[name] = (100 * table[score + part].astype("float64")).to_numpy()
+    rates = {score: "score", f"{score}_lo": "low", f"{score}_hi": "high"}
+    table = rows if "seed_list" in rows else entries(rows)
+    table = table[["status", "entry", "block", "label", "seed_list", *numbers, *rates]].rename(columns=rates)
+    table.attrs = {}  # pandas copies them deeply with every part of a table
+    points = table[table["status"].eq("ok") & table["score"].notna()].reset_index(drop=True)
+    points[[*numbers, *rates.values()]] = points[[*numbers, *rates.values()]].astype("float64")
+    points[list(rates.values())] *= 100
     points["latency"] = 1000 / points["rtfx"]
     points["own"] = points["entry"].map(own)
     return points

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmark.store.front import non_dominated, staircase
+import numpy as np
+
+from benchmark.store.front import own_fronts, staircase
 from reports import _pareto_data as data
 from reports import _pareto_looks as styles
-from reports._cells import NOTHING, count, number, percent, si
+from reports._cells import absent, count, number, percent, si
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +26,7 @@ _SYMBOLS = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v
             "X": "x", "p": "pentagon", "h": "hexagon", "<": "triangle-left", ">": "triangle-right", "*": "star",
             ".": "circle"}  # fmt: skip
 _DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot", "": "solid"}
+_REST = "other methods"
 _NEUTRAL = "#808080"
 """Seen on white and on black."""
 
@@ -36,13 +39,17 @@ def figure_html(frame: pd.DataFrame, *, full: bool = False) -> str:
     Raises:
         StoreError: nothing to report, or no scores in the frame.
     """
+    return charts_html(data.charts(frame), full=full)
+
+
+def charts_html(charts: Sequence[data.Chart], *, full: bool = False) -> str:
+    """Return what ``figure_html`` does, of boards that are already taken apart."""
     import jinja2
     import markupsafe
     from plotly.offline import get_plotlyjs
 
-    charts = data.charts(frame)
     looks = styles.looks(charts, MOST)
-    boards = [_board(chart, looks) for chart in charts]
+    boards = [board(chart, looks) for chart in charts]
     names = {panel.key: panel.name for panel in sorted((one for chart in charts for one in chart.panels), key=_place)}
     # Inside a script element only "<" can end it; JSON may write it in another way.
     held = json.dumps(boards, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
@@ -67,17 +74,28 @@ def _place(panel: data.Panel) -> tuple[bool, bool, int]:
     return panel.block not in ("stored", "mask"), panel.block == "mask", list(data.COSTS.values()).index(panel.cost)
 
 
-def _board(chart: data.Chart, looks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def board(chart: data.Chart, looks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return a board for the page: what is drawn of each method, and where it lies over each cost."""
-    groups = list(chart.points.groupby(["label", "block"], sort=False))
     axis, floor = _vertical(chart.points)
-    places = {key: at for at, (key, _) in enumerate(groups)}
+    rate = chart.points[["score", "low", "high"]].clip(floor, data.WORST)
+    own = chart.points["label"].map({name: not look.get("grey") for name, look in looks.items()}).astype(bool)
+    points = chart.points.assign(
+        group=chart.points["label"].where(own, _REST),
+        about=[_told(row) for row in chart.points.to_dict("records")],
+        drawn=rate["score"],
+        up=(rate["high"] - rate["score"]).fillna(0),
+        down=(rate["score"] - rate["low"]).fillna(0),
+    )
+    traces = [
+        _Trace(str(group), str(block), points.index.get_indexer(rows.index))
+        for (group, block), rows in points[["group", "block"]].groupby(["group", "block"], sort=False)
+    ]
     return {
         "title": chart.title,
         "score": chart.score,
         "yaxis": axis,
-        "traces": [_trace(rows, looks[str(label)], floor) for (label, _), rows in groups],
-        "panels": [_panel(chart, panel, places, floor) for panel in sorted(chart.panels, key=_place)],
+        "traces": [_trace(one, points.iloc[one.at], looks.get(one.group, styles.GREY)) for one in traces],
+        "panels": [_panel(chart, panel, points, traces) for panel in sorted(chart.panels, key=_place)],
     }
 
 
@@ -93,65 +111,76 @@ def _vertical(points: pd.DataFrame) -> tuple[dict[str, Any], float]:
     return axis, scale.floor
 
 
-def _trace(rows: pd.DataFrame, look: Mapping[str, Any], floor: float) -> dict[str, Any]:
-    """Return one method of one block without its place over a cost; the text of a point is all that is known of it."""
-    import plotly.graph_objects as go
+class _Trace(NamedTuple):
+    """The entries of one method (or of the rest) in one block."""
 
-    y = rows["score"].clip(floor, data.WORST)
-    up, down = (rows["high"].clip(floor, data.WORST) - y).fillna(0), (y - rows["low"].clip(floor, data.WORST)).fillna(0)
-    reference, alone = look.get("reference", False), rows["block"].eq("reference").all()
-    colour = look["color"] if not reference else _NEUTRAL
-    hollow = look["color"] == "white"
-    label = str(rows["label"].iloc[0])
-    trace: dict[str, Any] = go.Scatter(
-        y=_rounded(y),
-        error_y={"array": _rounded(up), "arrayminus": _rounded(down), "width": 0, "thickness": 1.4, "color": colour},
-        marker={
-            "color": "rgba(0,0,0,0)" if hollow else colour,
+    group: str
+    block: str
+    at: np.ndarray
+    """Their places in the table of points."""
+
+    def order(self, volumes: Mapping[str, float]) -> tuple[bool, bool, float]:
+        """Return the place in the legend: the best first, then the rest, what has no budget, the yardsticks."""
+        return self.group in data.REFERENCES, self.block == "reference", -volumes.get(self.group, -1.0)
+
+
+def _trace(one: _Trace, rows: pd.DataFrame, look: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a plotly trace but for its place over a cost and whether it is ``joined``."""
+    alone = one.block == "reference"
+    colour = _NEUTRAL if look.get("reference") else look["color"]
+    bars = {"array": _rounded(rows["up"]), "arrayminus": _rounded(rows["down"])}
+    return {
+        "type": "scatter",
+        "joined": not alone and not look.get("grey"),
+        "y": _rounded(rows["drawn"]),
+        "error_y": {**bars, "width": 0, "thickness": 1.4, "color": colour, "visible": not look.get("grey")},
+        "marker": {
+            "color": "rgba(0,0,0,0)" if look["color"] == "white" else colour,
             "symbol": _SYMBOLS[look["marker"]],
             "size": {"*": 15, ".": 5}.get(look["marker"], 10),
             "line": {"color": _NEUTRAL, "width": 2 if alone else 0},
         },
-        line={"color": colour, "dash": _DASHES[look["line"]], "width": 1.8},
-        legendgroup=f"{label} {rows['block'].iloc[0]}",
-        text=[_about(row) for _, row in rows.iterrows()],
-        customdata=rows["entry"].tolist(),
-        hovertemplate="%{text}<extra></extra>",
-    ).to_plotly_json()
-    return trace | {"joined": not alone}
+        "line": {"color": colour, "dash": _DASHES[look["line"]], "width": 1.8},
+        "legendgroup": html.escape(f"{one.group} {one.block}"),
+        "text": rows["about"].tolist(),
+        "customdata": rows["entry"].tolist(),
+        "hovertemplate": "%{text}<extra></extra>",
+    }
 
 
-def _panel(chart: data.Chart, panel: data.Panel, places: Mapping[Any, int], floor: float) -> dict[str, Any]:
+def _panel(chart: data.Chart, panel: data.Panel, points: pd.DataFrame, traces: Sequence[_Trace]) -> dict[str, Any]:
     """Return where everything lies over one cost, the fronts, and what is said below."""
-    shown = panel.shown(chart.points)
-    cost, volumes = panel.cost.column, chart.volumes(panel)
-    budgeted = panel.budgeted(shown)
+    shown = panel.shown(points)
+    volumes, budgeted = chart.volumes(panel), panel.budgeted(shown)
+    x, y = shown[panel.cost.column].to_numpy(), shown["score"].to_numpy()
+    places = points.index.get_indexer(shown.index)
+    # As long as the table of points: what does not belong here lies nowhere.
+    across, best = np.full(len(points), np.nan), np.zeros(len(points), bool)
+    across[places] = x
+    best[places] = own_fronts(x, y, (shown["label"] + " " + shown["block"]).to_numpy(str))
     parts = []
-    # As the legend lists them: the best first, then what has no budget, then the yardsticks.
-    groups = sorted(
-        ((str(label), str(block), rows) for (label, block), rows in shown.groupby(["label", "block"], sort=False)),
-        key=lambda one: (one[0] in data.REFERENCES, one[1] == "reference", -volumes.get(one[0], 0.0)),
-    )
-    for label, block, rows in groups:
+    for place in sorted(range(len(traces)), key=lambda place: traces[place].order(volumes)):
+        one = traces[place]
+        if np.isnan(across[one.at]).all():
+            continue
         # The names of a joined method and of its own operating point would be the same.
-        ringed = block == "reference" and label not in data.REFERENCES
-        name = label + (" (own operating point)" if ringed else "")
-        if label in volumes and not (ringed and label in budgeted):
-            name += f"  {volumes[label]:.3f}"
-        best = non_dominated(rows[cost].to_numpy(), rows["score"].to_numpy())
-        x = _rounded(rows[cost])
-        parts.append({"trace": places[label, block], "x": x, "front": best.tolist(), "name": html.escape(name)})
-    below = shown["score"] < data.WORST
-    right = 1.04 * float(shown[cost].max()) if len(shown) else 0.0
-    drawn = shown.loc[below, "score"].clip(lower=floor)
-    stairs = staircase(shown.loc[below, cost].to_numpy(), drawn.to_numpy(), right)
+        ringed = one.block == "reference" and one.group not in data.REFERENCES
+        name = one.group + (" (own operating point)" if ringed else "")
+        if one.group in volumes and not (ringed and one.group in budgeted):
+            name += f"  {volumes[one.group]:.3f}"
+        at = [None if np.isnan(value) else float(f"{value:.6g}") for value in across[one.at]]
+        part = {"trace": place, "x": at, "front": best[one.at].tolist(), "name": html.escape(name)}
+        parts.append(part)
+    below = y < data.WORST
+    right = 1.04 * float(x.max()) if len(x) else 0.0
+    stairs = staircase(x[below], shown["drawn"].to_numpy()[below], right)
     note = (
         f"{panel.title}. The number behind a name is the hypervolume of its front: the share of the rectangle from "
         f"nothing to the reference that it dominates. Reference: {chart.said_reference(panel)}. "
         "Pale points: beaten by another point of the same method. Bars: 95 % intervals."
     )
     return {
-        "key": f"{panel.block}:{cost}",
+        "key": panel.key,
         "axis": html.escape(chart.axis(panel.cost)),
         "overall": f"Pareto front of all  {volumes.get('', 0.0):.3f}",
         "parts": parts,
@@ -160,11 +189,11 @@ def _panel(chart: data.Chart, panel: data.Panel, places: Mapping[Any, int], floo
     }
 
 
-def _about(row: pd.Series) -> str:
+def _told(row: Mapping[Any, Any]) -> str:
     """Return what a point tells of itself, in the few tags that plotly reads; texts of records are escaped."""
     block = "no budget" if row["block"] == "reference" else f"{row['block']} block"
-    interval = "" if row[["low", "high"]].isna().any() else f" [{row['low']:.2f}, {row['high']:.2f}]"
-    lines = [f"<b>{html.escape(str(row['label']))}</b>", block]
+    interval = "" if absent(row["low"]) else f" [{row['low']:.2f}, {row['high']:.2f}]"
+    lines = [f"<b>{html.escape(str(row['label']))}</b>", html.escape(block)]
     if row["block"] != "reference":
         lines.append(f"kept {percent(row['keep'], 0).text}, reached {percent(row['reached'], 2).text}")
     lines += [
@@ -173,14 +202,13 @@ def _about(row: pd.Series) -> str:
         f"parameters {si(row['params_stored']).text} stored, {si(row['params_nominal']).text} nominal",
         f"size {si(row['bytes'], unit='B').text}, MACs {si(row['macs_first_token']).text}",
     ]
-    speed = number(row["rtfx"]).text
-    if speed != NOTHING:
-        lines.append(f"{speed} s of audio a second, {row['latency']:.2f} ms a second of audio")
+    if not absent(row["rtfx"]):
+        lines.append(f"{number(row['rtfx']).text} s of audio a second, {row['latency']:.2f} ms a second of audio")
     seeds = str(row["seed_list"])
-    lines.append(f"seed{'s' if ',' in seeds else ''} {seeds.replace(',', ', ')}")
+    lines.append(f"seed{'s' if ',' in seeds else ''} {html.escape(seeds.replace(',', ', '))}")
     return "<br>".join(lines)
 
 
-def _rounded(values: Any) -> list[float]:
+def _rounded(values: Iterable[float]) -> list[float]:
     """Return numbers as short as a picture needs them."""
     return [float(f"{value:.6g}") for value in values]

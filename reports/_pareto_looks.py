@@ -33,10 +33,10 @@ def looks(drawn: Sequence[data.Chart], most: int) -> dict[str, dict[str, Any]]:
     return found | {name: _YARDSTICKS[name] for name in data.REFERENCES if name in seen}
 
 
-INK, FAINT = "#222222", "#8a8a8a"
+INK, FAINT, FRONT = "#222222", "#8a8a8a", "#dcd3b8"
 _MARKERS = "os^vPX<h>p"
 _LINES = ("-", "--", "-.", ":")
-GREY: dict[str, Any] = {"color": "#b5b5b5", "marker": ".", "line": "-", "grey": True}
+GREY: dict[str, Any] = {"color": "#a8a8a8", "marker": ".", "line": "-", "grey": True}
 """The look of the methods that are too many for one of their own."""
 _YARDSTICKS: dict[str, dict[str, Any]] = {
     "dense": {"color": INK, "marker": "*", "line": "", "reference": True},
@@ -45,14 +45,14 @@ _YARDSTICKS: dict[str, dict[str, Any]] = {
 
 
 def look(at: int) -> dict[str, Any]:
-    """Return the look number ``at``; no two of the first ninety are the same in colour, marker and line together."""
+    """Return the look number ``at``: no two of the first forty are the same in grey, of the first ninety in colour."""
     import matplotlib as mpl
 
     colours = mpl.color_sequences["petroff10"]  # chosen for colour-vision deficiencies, M. Petroff, arXiv 2107.02270
-    # The markers go round one further than the colours, so that no pair of the two comes twice.
-    marker = _MARKERS[(at + at // 10) % len(_MARKERS)]
+    # The markers go round one further than the colours, the lines one further than the markers.
+    marker = (at + at // 10) % len(_MARKERS)
     colour = mpl.colors.to_hex(colours[at % 10])
-    return {"color": colour, "marker": marker, "line": _LINES[(at + at // 10) % len(_LINES)]}
+    return {"color": colour, "marker": _MARKERS[marker], "line": _LINES[(marker + at // 10) % len(_LINES)]}
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ def scale(points: pd.DataFrame) -> Scale:
     high = min(float(points["high"].fillna(score).max()), data.WORST)
     positive = score[score > 0]
     if positive.empty or high / float(positive.min()) < 5:
-        return Scale(False, (0.0, 1.2 * data.WORST if worst > data.WORST else 1.05 * high or 1.0), (), (), 0.0)
+        return Scale(False, (0.0, 1.2 * data.WORST if worst > data.OVER else 1.05 * high or 1.0), (), (), 0.0)
     floor = float(positive.min()) / 2
     ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if tick > 1.2 * floor]
     names = [f"{tick:g}" for tick in ticks]
     lower = float(points["low"].fillna(score).min())
     if lower < floor and (score == 0).any():
         ticks, names = [floor, *ticks], ["0", *names]
-    top = 1.75 * data.WORST if worst > data.WORST else 1.15 * high
+    top = 3 * data.WORST if worst > data.OVER else 1.15 * high
     return Scale(True, (max(floor, lower) / 1.25, top), ticks, names, floor)

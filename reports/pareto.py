@@ -1,284 +1,204 @@
-"""Report ``pareto``: error against size and work, with intervals and the Pareto front, for slides."""
+"""Report ``pareto``: error against size, work and time, with intervals, fronts and hypervolumes; for papers and slides.
+
+``pareto.png``, ``.svg`` and ``.pdf`` show the first boards, ``pareto.html`` all of them to look into.
+"""
 
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchmark.api import Report
+from pydantic import Field
+
+from benchmark import api
 from benchmark.registry import REGISTRY
 from benchmark.store.files import write_atomically
-from benchmark.store.front import non_dominated
-from reports import _content as content
+from reports import _pareto_data as data
+from reports import _pareto_legend as legend
+from reports import _pareto_looks as styles
+from reports._pareto_looks import FAINT, INK
+from reports._pareto_outside import OURS, Outside, belonging, published
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
-CEILING = 100.0
-"""Per cent; worse points sit on this line with an arrow and their number: how bad a broken model is says little."""
-_WIDTH = 15.0
-"""Inches."""
-_INK, _FAINT, _FRONT = "#222222", "#8a8a8a", "#dcd3b8"
-_MARKERS = "osD^vPXhp*"
-
-
-@dataclass(frozen=True)
-class Panel:
-    """What one panel shows: a block's cells over one cost."""
-
-    block: str
-    cost: str
-    title: str
-    axis: str
-
-
-PANELS = (
-    Panel("mask", "params_nominal", "Mask block: zeros in place", "non-zero parameters (nominal)"),
-    Panel("stored", "params_stored", "Stored block: rows removed", "parameters as saved (stored)"),
-    Panel("stored", "macs_first_token", "Stored block: rows removed", "MACs executed: a window up to its first token"),
+WIDTH = 15.0
+"""Inches of every picture."""
+LARGE = 2
+"""Boards up to which each has all of its panels; of more, each is one row of the three that matter most."""
+MOST = 8
+"""Boards in one picture; more are in ``pareto.html`` only, and the picture says so."""
+_HEIGHT = {3: 5.3, 4: 3.9}
+"""Inches of a row of panels, by panels a row."""
+_METADATA: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+_STYLE: dict[Any, Any] = {
+    "font.size": 10.5,
+    "axes.titlesize": 11.5,
+    "axes.labelsize": 10.5,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+_CAPTION = (
+    "Hypervolume: the share of the rectangle from nothing to the reference that a method's points dominate; in the mask"
+    " block over non-zero parameters, in the stored block over parameters as saved. Joined: a method's own front;"
+    " pale: beaten by another point of the same method. Dark edge: no budget, own operating point. Bars: 95 %"
+    " intervals; short ticks: single seeds. Points above 100 % stand on that line, with an arrow; points of one budget"
+    " are moved apart sideways."
 )
 
 
+class ParetoConfig(api.Config):
+    """Options of the report."""
+
+    outside: Path = Field(default=OURS, description="file of published results; the format: reports/_pareto_outside.py")
+    everywhere: bool = Field(default=False, description="draw them on boards of another model or corpus too")
+
+
 @REGISTRY.register("report", "pareto")
-class Pareto(Report):
-    """`pareto.png` and `pareto.svg`: error against nominal parameters, stored parameters and executed MACs."""
+class Pareto(api.Report):
+    """`pareto.png`, `.svg`, `.pdf`, `.html`: error against nominal and stored size, bytes, MACs and measured time."""
+
+    Config: ClassVar[type[api.Config]] = ParetoConfig
 
     def write(self, frame: pd.DataFrame, out: Path | str) -> list[Path]:
-        """Write both pictures.
+        """Write the pictures and the page.
 
         Raises:
             StoreError: nothing to report, or no scores in the frame.
+            SpecError: the file of published results cannot be used.
         """
-        out = Path(out)
-        # drawn anew for each file: the layout depends on what a figure was rendered as before
-        pictures = {kind: render(draw(frame), kind) for kind in ("png", "svg")}
+        from reports._pareto_interactive import charts_html
+
+        out, config = Path(out), self.config
+        assert isinstance(config, ParetoConfig)
+        charts = data.charts(frame)
+        figure = draw_charts(charts, published(config.outside), everywhere=config.everywhere)
+        pictures: dict[str, bytes | str] = {kind: render(figure, kind) for kind in ("png", "svg", "pdf")}
+        pictures["html"] = charts_html(charts, full=True)
         out.mkdir(parents=True, exist_ok=True)
-        return [write_atomically(out / f"pareto.{kind}", picture) for kind, picture in pictures.items()]
+        return [write_atomically(out / f"pareto.{kind}", content) for kind, content in pictures.items()]
 
 
 def render(figure: Figure, kind: str) -> bytes:
-    """Return the figure as a file's content; the same figure gives the same bytes."""
+    """Return the figure as a file's content (``png``, ``svg`` or ``pdf``); the same figure gives the same bytes."""
     import matplotlib as mpl
 
     buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "prunebench"}):
-        figure.savefig(buffer, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None)
+    dpi = 200 if figure.get_figheight() < WIDTH else 150
+    with mpl.rc_context({"svg.hashsalt": "prunebench", "pdf.fonttype": 42}):
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=_METADATA.get(kind))
     return buffer.getvalue()
 
 
-def draw(frame: pd.DataFrame) -> Figure:
-    """Return the figure: a row of three panels a board."""
+def draw(frame: pd.DataFrame, outside: Sequence[Outside] | None = None, *, everywhere: bool = False) -> Figure:
+    """Return the figure: a block of panels a board, its last cell the legend with the hypervolumes.
+
+    Args:
+        frame: of ``benchmark.store.frame.frame``, scored.
+        outside: published results to mark; by default those that come with the project.
+        everywhere: mark them on boards of another model or corpus too.
+
+    Raises:
+        StoreError: nothing to report, or no scores in the frame.
+    """
+    return draw_charts(data.charts(frame), published() if outside is None else outside, everywhere=everywhere)
+
+
+def draw_charts(charts: Sequence[data.Chart], outside: Sequence[Outside], *, everywhere: bool = False) -> Figure:
+    """Return what ``draw`` does, of boards that are already taken apart."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    boards = content.boards(frame)
-    rows = [_points(board) for board in boards]
-    looks = _looks(rows)
+    drawn, left_out = charts[:MOST], charts[MOST:]
+    columns = 3 if len(drawn) <= LARGE else 4
+    looks = styles.looks(drawn, int(_HEIGHT[columns] / legend.PITCH) - 8)
+    layouts = [_Layout(chart, columns, looks) for chart in drawn]
+    caption = textwrap.wrap(_CAPTION, 220)
+    if left_out:
+        names = "; ".join(chart.title for chart in left_out)
+        said = f"{len(left_out)} more boards are not drawn here but in pareto.html: {names}"
+        caption += textwrap.wrap(textwrap.shorten(said, 720, placeholder=" …"), 220)
     with mpl.rc_context(_STYLE):
-        lines = -(-(len(looks) + 2) // _legend_columns(list(looks)))  # constrained layout takes them from the panels
-        figure = Figure(figsize=(_WIDTH, 5.2 * len(boards) + 0.5 + 0.25 * lines), layout="constrained")
+        figure = Figure(figsize=(WIDTH, sum(one.height for one in layouts) + 0.19 * len(caption)), layout="constrained")
         FigureCanvasAgg(figure)
-        parts = figure.subfigures(len(boards), 1, squeeze=False, hspace=0.06)[:, 0]
-        for part, board, points in zip(parts, boards, rows, strict=True):
-            axes = part.subplots(1, len(PANELS), sharey=True)
-            for ax, panel in zip(axes, PANELS, strict=True):
-                _panel(ax, panel, points, looks)
-            _scale(axes[0], points)
-            axes[0].set_ylabel(_score_name(board))
-            part.suptitle(board.title, x=0.008, ha="left", fontsize=16, fontweight="bold", color=_INK)
-        own = [points["block"].eq("reference") & ~points["label"].isin(list(_REFERENCES)) for points in rows]
-        _legend(figure, looks, alone=any(found.any() for found in own))
+        heights = [one.height for one in layouts]
+        parts = figure.subfigures(len(drawn), 1, squeeze=False, hspace=0.03, height_ratios=heights)[:, 0]
+        for part, layout in zip(parts, layouts, strict=True):
+            layout.fill(part, belonging(layout.chart, outside, everywhere))
+        figure.supxlabel("\n".join(caption), x=0.008, ha="left", fontsize=9, color="#555555")
+        figure.draw_without_rendering()
+        # From here on the places are fixed: a layout depends on what a figure is rendered as.
+        figure.set_layout_engine("none")
+        for layout in layouts:
+            layout.label()
     return figure
 
 
-_STYLE: dict[Any, Any] = {
-    "font.size": 11.5,
-    "axes.titlesize": 12.5,
-    "axes.labelsize": 11.5,
-    "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "xtick.color": _FAINT,
-    "ytick.color": _FAINT,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-}
+class _Layout:
+    """Where the panels and the legend of one board stand."""
+
+    def __init__(self, chart: data.Chart, columns: int, looks: dict[str, dict[str, Any]]) -> None:
+        self.chart, self.columns, self.looks = chart, columns, looks
+        self.panels = chart.panels if columns == 3 else _three(chart.panels)
+        self.lines = legend.lines(chart, looks)
+        rows, over = -(-len(self.panels) // columns), -len(self.panels) % columns
+        self.cells = over or columns
+        """Cells that the legend has."""
+        self.legend_width = WIDTH * self.cells / columns - 0.5
+        self.legend_columns = legend.columns_for(self.legend_width, self.lines)
+        self.heights = [_HEIGHT[columns]] * rows
+        if not over:
+            self.heights.append(legend.PITCH * (2 + -(-len(self.lines) // self.legend_columns)))
+        self.height = sum(self.heights) + 0.45
+        self.axes: list[Axes] = []
+
+    def fill(self, part: SubFigure, outside: Sequence[Outside]) -> None:
+        """Draw the board into its part of the figure."""
+        from reports._pareto_panel import draw_outside, draw_panel, vertical
+
+        grid = part.add_gridspec(len(self.heights), self.columns, height_ratios=self.heights)
+        scale = styles.scale(self.chart.points)
+        for at, panel in enumerate(self.panels):
+            row, column = divmod(at, self.columns)
+            first = self.axes[0] if self.axes else None
+            ax = part.add_subplot(grid[row, column], sharey=first)
+            draw_panel(ax, self.chart, panel, self.looks, scale)
+            draw_outside(ax, panel, outside, scale)
+            if column:
+                ax.tick_params(labelleft=False)
+            else:
+                ax.set_ylabel(self.chart.score)
+            self.axes.append(ax)
+        vertical(self.axes[0], scale)
+        ax = part.add_subplot(grid[-1, self.columns - self.cells :])
+        legend.draw_legend(ax, self.lines, self.legend_width, self.legend_columns)
+        part.suptitle(self.chart.title, x=0.008, ha="left", fontsize=14, fontweight="bold", color=INK)
+
+    def label(self) -> None:
+        """Write the methods' names at the ends of their lines, where they are few and there is room."""
+        from reports._pareto_labels import label_ends
+
+        for ax, panel in zip(self.axes, self.panels, strict=True):
+            label_ends(ax, panel, panel.shown(self.chart.points), self.looks)
 
 
-def _score_name(board: content.Board) -> str:
-    return f"{board.metric.upper()} on {content.first_split(board.rows)}, % (95 % interval)"
-
-
-def _points(board: content.Board) -> pd.DataFrame:
-    """Return what is drawn of a board, in per cent; several seeds become their mean, with the widest bars."""
-    rows = board.rows
-    score = content.score_column(rows)
-    rows = rows[rows["status"].eq("ok") & rows[score].notna()]
-    costs = sorted({panel.cost for panel in PANELS})
-    table = rows[["block", "label", "method", "keep", *costs]].assign(
-        score=100 * rows[score], low=100 * rows[f"{score}_lo"], high=100 * rows[f"{score}_hi"]
-    )
-    table[costs] = table[costs].astype("float64")
-    keys = ["block", "label", "method", "keep"]
-    how = dict.fromkeys([*costs, "score"], "mean") | {"low": "min", "high": "max"}
-    return table.groupby(keys, dropna=False, sort=False).agg(how).reset_index()
-
-
-def _looks(rows: Sequence[pd.DataFrame]) -> dict[str, dict[str, Any]]:
-    """Return a colour and marker per method, the same in every panel; the two references are drawn in ink."""
-    import matplotlib as mpl
-    import pandas as pd
-
-    names = list(dict.fromkeys(pd.concat(rows).sort_values("block", key=_budgeted_first, kind="stable")["label"]))
-    colours = mpl.color_sequences["petroff10"]  # chosen for colour-vision deficiencies, M. Petroff, arXiv 2107.02270
-    looks: dict[str, dict[str, Any]] = {}
-    for at, name in enumerate(name for name in names if name not in _REFERENCES):
-        # The markers go round one further than the colours, so that no pair of the two comes twice.
-        looks[name] = {"color": colours[at % 10], "marker": _MARKERS[(at + at // 10) % len(_MARKERS)]}
-    return looks | {name: look for name, look in _REFERENCES.items() if name in names}
-
-
-def _budgeted_first(block: pd.Series) -> pd.Series:
-    return block.eq("reference")
-
-
-_REFERENCES: dict[str, dict[str, Any]] = {
-    "dense": {"color": _INK, "marker": "*", "reference": True},
-    "shipped": {"color": "white", "marker": "D", "reference": True},
-}
-
-
-def _panel(ax: Axes, panel: Panel, points: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> None:
-    """Draw one panel: the front behind, then each method's line, bars and markers, the references on top."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    shown = points[points["block"].isin([panel.block, "reference"]) & points[panel.cost].notna()]
-    ax.set_title(panel.title, loc="left", color="#555555", pad=8)
-    ax.set_xlabel(panel.axis)
-    ax.xaxis.set_major_locator(MaxNLocator(6))
-    ax.grid(color="#ececec", linewidth=0.8)
-    ax.tick_params(length=0)
-    if shown.empty:
-        ax.text(0.5, 0.5, "no finished cell", transform=ax.transAxes, ha="center", color=_FAINT)
-        return
-    largest = shown[panel.cost].max()
-    scale, prefix = next(
-        pair for pair in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, "")) if largest >= pair[0]
-    )
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / scale:g} {prefix}"))
-    ax.margins(x=0.08)
-    groups = list(shown.groupby(["label", "block"], sort=False))
-    budgeted = [name for (name, block), _ in groups if block == panel.block]
-    spread = min(5.0, 40 / max(len(budgeted), 1))
-    for (name, block), rows in groups:
-        # cells of one budget have one size: a shift of some points keeps their bars apart
-        tied = block == panel.block and panel.cost.startswith("params")
-        shift = spread * (budgeted.index(name) - (len(budgeted) - 1) / 2) if tied else 0.0
-        look = looks[str(name)] | ({} if block == panel.block else {"alone": True})
-        _series(ax, rows.sort_values(panel.cost), panel.cost, look, shift)
-    _front_line(ax, shown[panel.cost].to_numpy(), shown["score"].to_numpy())
-    ax.annotate("better", (0.02, 0.02), (0.075, 0.09), xycoords="axes fraction", color=_FAINT, fontsize=10.5,
-                arrowprops={"arrowstyle": "->", "color": _FAINT})  # fmt: skip
-
-
-def _front_line(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """Draw the staircase between what is reached and what is not, up to the right edge."""
-    import numpy as np
-
-    best = non_dominated(x, y) & (y < CEILING)
-    if not best.any():
-        return
-    order = np.argsort(x[best])
-    edges = ax.get_xlim()
-    steps_x, steps_y = np.append(x[best][order], edges[1]), np.append(y[best][order], y[best].min())
-    ax.plot(steps_x, steps_y, drawstyle="steps-post", color=_FRONT, linewidth=6, zorder=1, solid_joinstyle="round")
-    ax.set_xlim(edges)
-
-
-def _series(ax: Axes, rows: pd.DataFrame, cost: str, look: dict[str, Any], shift: float) -> None:
-    """Draw one method: a line (budgets only), bars, markers, and arrows at what lies above the ceiling."""
-    import numpy as np
-    from matplotlib.transforms import ScaledTranslation
-
-    x, score = rows[cost].to_numpy(), rows["score"].to_numpy()
-    y = np.minimum(score, CEILING)
-    reference = bool(look.get("reference"))
-    line = _INK if reference else look["color"]
-    figure = ax.get_figure(root=True)
-    move = ax.transData + ScaledTranslation(shift / 72, 0, figure.dpi_scale_trans)  # type: ignore[union-attr]
-    bars = np.nan_to_num(np.abs(np.minimum(rows[["low", "high"]].to_numpy().T, CEILING) - y))
-    ax.errorbar(x, y, yerr=bars, fmt="none", ecolor=line, elinewidth=1.5, capsize=0, zorder=3, transform=move)
-    if not look.get("alone"):
-        ax.plot(x, y, color=line, linewidth=1.6, alpha=0.7, zorder=2, transform=move)
-    sizes = {"*": 300, "D": 60}.get(look["marker"], 66) if reference else 66
-    edge = _INK if look.get("alone") else "white"  # a ring: no budget, the method's own operating point
-    ax.scatter(x, y, s=sizes, marker=look["marker"], color=look["color"], zorder=5 if look.get("alone") else 4,
-               edgecolors=edge, linewidths=1.1, transform=move)  # fmt: skip
-    ax.update_datalim(np.column_stack([x, y]))  # a shifted artist does not count for the limits by itself
-    ax.autoscale_view(scaley=False)
-    for at in np.flatnonzero(score > CEILING):
-        tail = (x[at], CEILING)
-        ax.annotate("", tail, xycoords=move, xytext=(0, 30), textcoords="offset points", zorder=3,
-                    arrowprops={"arrowstyle": "<-", "color": line, "linewidth": 1.8, "shrinkB": 5})  # fmt: skip
-        ax.annotate(f"{score[at]:.0f} %", tail, xycoords=move, xytext=(7, 15), textcoords="offset points", va="center",
-                    fontsize=10, color=line)  # fmt: skip
-
-
-def _scale(ax: Axes, points: pd.DataFrame) -> None:
-    """Choose a log axis where the scores span it, for then the good methods would lie on one another."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-    if points.empty:
-        return
-    worst = points["score"].max()
-    high = min(points["high"].fillna(points["score"]).max(), CEILING)
-    low = max(points["low"].min(), points["score"].min() / 2)
-    if not low > 0 or high / low < 5:
-        ax.set_ylim(0, 1.2 * CEILING if worst > CEILING else 1.05 * high or 1)
-        return
-    ax.set_yscale("log")
-    ax.set_ylim(low / 1.25, 1.75 * CEILING if worst > CEILING else 1.15 * high)
-    ax.yaxis.set_major_locator(FixedLocator([0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _legend_columns(labels: Sequence[str]) -> int:
-    """Return how many columns of the longest label the figure is wide enough for."""
-    room = 11.5 * _WIDTH  # characters of the legend's size, about
-    return max(1, min(len(labels), 12, int(room / (max(map(len, labels), default=0) + 8))))
-
-
-def _legend(figure: Figure, looks: dict[str, dict[str, Any]], *, alone: bool) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D(
-            [], [], linestyle="none" if look.get("reference") else "-", marker=look["marker"],
-            color=_INK if look.get("reference") else look["color"], markerfacecolor=look["color"],
-            markersize={"*": 15}.get(look["marker"], 8), markeredgecolor=_INK if look.get("reference") else "white",
-            label=name,
-        )
-        for name, look in looks.items()
-    ]  # fmt: skip
-    handles.append(Line2D([], [], color=_FRONT, linewidth=6, label="Pareto front"))
-    if alone:
-        handles.append(Line2D([], [], linestyle="none", marker="o", markersize=8, color="white",
-                              markeredgecolor=_INK, label="dark edge: no budget, own operating point"))  # fmt: skip
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=_legend_columns([str(handle.get_label()) for handle in handles]),
-        frameon=False,
-    )
+def _three(panels: Sequence[data.Panel]) -> list[data.Panel]:
+    """Return the three panels that matter most, in their order: the main ones, then MACs and measured time."""
+    ranks = {"macs_first_token": 1, "latency": 2}
+    best = sorted(panels, key=lambda panel: 0 if panel.main else ranks.get(panel.cost.column, 3))[:3]
+    return [panel for panel in panels if panel in best]

@@ -62,7 +62,7 @@ def entries(frame: pd.DataFrame) -> pd.DataFrame:
         {
             "cells": groups["cell"].agg(",".join),
             "seeds": groups.size(),
-            "seed_list": groups["seed"].agg(lambda seeds: ",".join(map(str, sorted(seeds)))),
+            "seed_list": groups["seed"].agg(lambda seeds: ",".join(map(str, sorted(seeds)))).astype("str"),
             **{_SAID[status]: _count(frame, status) for status in _WITHOUT_RESULT},
             **spread,
         }

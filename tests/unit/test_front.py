@@ -10,7 +10,7 @@ import pytest
 from benchmark.errors import StoreError
 from benchmark.store.folders import MARKER, keep_spec, kept_specs
 from benchmark.store.frame import frame
-from benchmark.store.front import drop_artefacts, front_cells, non_dominated
+from benchmark.store.front import drop_artefacts, front_cells, hypervolume, non_dominated, own_fronts, staircase
 from benchmark.store.merging import merge
 from benchmark.store.records import MODEL, latest
 from tests.fake_runs import commit, make, ok_data, spec
@@ -26,6 +26,56 @@ def test_the_front_is_that_of_a_naive_loop() -> None:
 
 def test_ties_stay_on_the_front_together() -> None:
     assert non_dominated([1, 1, 2], [3, 3, 3]).tolist() == [True, True, False]
+
+
+def _sweep(points: np.ndarray, corner: tuple[float, float]) -> float:
+    """The area that points dominate inside the corner: strips between neighbours, each under the best so far."""
+    inside = sorted((x, y) for x, y in points if x < corner[0] and y < corner[1])
+    area, lowest = 0.0, corner[1]
+    for at, (x, y) in enumerate(inside):
+        lowest = min(lowest, y)
+        end = inside[at + 1][0] if at + 1 < len(inside) else corner[0]
+        area += (end - x) * (corner[1] - lowest)
+    return area / (corner[0] * corner[1])
+
+
+def test_hypervolume_is_that_of_a_naive_sweep() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(100):
+        points = rng.integers(0, 12, (rng.integers(0, 20), 2)).astype(float)
+        assert hypervolume(points[:, 0], points[:, 1], (10, 9)) == pytest.approx(_sweep(points, (10, 9)))
+    assert hypervolume([0.0], [0.0], (3, 4)) == 1.0
+    assert hypervolume([3.0, 1.0], [1.0, 4.0], (3, 4)) == 0.0  # as bad as the reference in one
+    assert hypervolume([1.0, 1.0], [1.0, 1.0], (2, 2)) == 0.25  # ties count once
+
+
+@pytest.mark.parametrize(("x", "corner"), [([1.0], (0, 1)), ([1.0], (1, np.inf)), ([-1.0], (1, 1)), ([np.nan], (1, 1))])
+def test_a_hypervolume_of_nonsense_is_refused(x: list[float], corner: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match=r"reference|not a number"):
+        hypervolume(x, [0.5], corner)
+
+
+def test_own_fronts_are_those_of_each_owner_alone() -> None:
+    rng = np.random.default_rng(2)
+    x, y = rng.integers(0, 6, (2, 60)).astype(float)
+    owners = rng.choice(["a", "b", "c"], 60)
+    found = own_fronts(x, y, owners)
+    for owner in "abc":
+        mine = owners == owner
+        assert found[mine].tolist() == non_dominated(x[mine], y[mine]).tolist()
+
+
+def test_a_staircase_divides_what_is_reached_from_what_is_not() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        points = rng.integers(0, 9, (rng.integers(1, 15), 2)).astype(float)
+        x, y = staircase(points[:, 0], points[:, 1], 10.0)
+        assert (np.diff(x) > 0).all()
+        assert x[-1] == 10.0
+        for at in rng.uniform(points[:, 0].min(), 10, 20):
+            best = points[points[:, 0] <= at, 1].min()
+            assert y[np.searchsorted(x, at, side="right") - 1] == best
+    assert [len(part) for part in staircase([], [], 1.0)] == [0, 0]
 
 
 @pytest.fixture
