@@ -37,7 +37,7 @@ def label_ends(ax: Axes, panel: data.Panel, shown: pd.DataFrame, looks: Mapping[
     renderer = figure.canvas.get_renderer()
     taken = np.concatenate([np.empty((0, 2)), *_ink(ax)])
     frame = ax.get_window_extent(renderer)
-    boxes: list[Bbox] = []
+    boxes: list[Bbox] = [text.get_window_extent(renderer) for text in ax.texts if text.get_text()]
     for name in names:
         rows = mine[mine["label"].eq(name)].sort_values(panel.cost.column)
         for (_, end), place in ((end, place) for end in rows.iloc[[0, -1]].iterrows() for place in _PLACES):
@@ -69,10 +69,6 @@ def _ink(ax: Axes) -> Iterator[np.ndarray]:
                 yield from _along(collection.get_transform().transform(segment))
         else:
             yield from (offsets + np.array(shift) for shift in ((0, 0), (-6, 0), (6, 0), (0, -6), (0, 6)))
-    for text in ax.texts:
-        yield (
-            np.array([ax.transAxes.transform(text.get_position())]) if text.get_text() == "better" else np.empty((0, 2))
-        )
 
 
 def _along(corners: np.ndarray) -> Iterator[np.ndarray]:

@@ -77,7 +77,7 @@ def scale(points: pd.DataFrame) -> Scale:
     if positive.empty or high / float(positive.min()) < 5:
         return Scale(False, (0.0, 1.2 * data.WORST if worst > data.OVER else 1.05 * high or 1.0), (), (), 0.0)
     floor = float(positive.min()) / 2
-    ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if tick > 1.2 * floor]
+    ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if tick > 1.8 * floor]
     names = [f"{tick:g}" for tick in ticks]
     lower = float(points["low"].fillna(score).min())
     if lower < floor and (score == 0).any():
