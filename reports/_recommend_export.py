@@ -1,0 +1,96 @@
+"""The commands that write an artefact out: from the run folder, or made again where its file is not kept."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.reproduce import of_cell
+from benchmark.store.folders import MARKER, kept_specs
+from benchmark.store.records import Record, read_record
+from reports._cells import absent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPEC = "again.yaml"
+"""What the spec is called that makes an artefact again."""
+_DENSE = {"methods": ["dense"], "budget": "none"}
+
+
+@dataclass(frozen=True)
+class Export:
+    """Commands to be given one after the other."""
+
+    commands: tuple[str, ...]
+    spec: str | None = None
+    """What ``again.yaml`` must hold before, where a command names it."""
+    fill_in: tuple[str, ...] = ()
+    """Places in that spec that say where data lie, and that no record knows."""
+    load: str | None = None
+    """Python that opens the artefact where it lies: int8 layers have no form that ``prunebench export`` writes."""
+
+
+def folder_of(row: pd.Series) -> Path:
+    """Return where an entry's artefact lies, or lay."""
+    return Path(str(row["run"])) / "runs" / str(row["cell"]) / str(row["attempt"])
+
+
+def export(row: pd.Series, normalizer: str) -> Export:
+    """Return how to write out the artefact of a candidate.
+
+    Raises:
+        StoreError: the record or its run folder cannot be read.
+    """
+    name = re.sub(r"\W+", "-", str(row["label"])).strip("-")
+    to = name if absent(row["keep"]) else f"{name}-{100 * row['keep']:g}"
+    whole = absent(row["quantised"])
+    if row["there"]:
+        last = _command("export", row["cell"], "--runs", row["run"], "--to", to)
+        return Export((last,)) if whole else Export((), load=_load(folder_of(row)))
+    run = f"{to}-run"
+    again = _again(read_record(folder_of(row)), normalizer, run)
+    if not whole:
+        return replace(again, load=_load(Path(run) / "runs" / str(row["cell"]) / "ATTEMPT"))
+    last = _command("export", row["cell"], "--runs", run, "--to", to)
+    return replace(again, commands=(*again.commands, last))
+
+
+def _load(folder: Path) -> str:
+    return f"import benchmark; model = benchmark.load({str(folder)!r})"
+
+
+def _command(*parts: Any) -> str:
+    return shlex.join(["prunebench", *map(str, parts)])
+
+
+def _again(record: Record, normalizer: str, run: str) -> Export:
+    """Return how to make a cell again in a new run folder that keeps its artefact."""
+    import yaml
+
+    recipe = of_cell(record, normalizer)
+    folder = record.path.parents[2]
+    kept = kept_specs(folder, record.cell) if (folder / MARKER).is_file() else []
+    if recipe.spec is None and any(spec.get("keep_artefacts") == "all" for spec in kept):
+        return Export((f"{recipe.command} --out {shlex.quote(run)}",))
+    spec = _narrowed(kept[0], record) if kept else yaml.safe_load(recipe.spec or "")
+    text = yaml.safe_dump(spec | {"keep_artefacts": "all"}, allow_unicode=True, sort_keys=False)
+    return Export((_command("run", SPEC, "--out", run),), text, () if kept else recipe.fill_in)
+
+
+def _narrowed(spec: Mapping[str, Any], record: Record) -> dict[str, Any]:
+    """Return a leaderboard's spec with one cell, and the dense model of its seed; where data lie is in it."""
+    asked = record.data["spec"]
+    budget = asked.get("budget") or {"kind": "none"}
+    row: dict[str, Any] = {"methods": [asked["method"]["name"]], "budget": budget["kind"]}
+    if asked["method"].get("options"):
+        row["methods"] = [{"name": asked["method"]["name"], "options": asked["method"]["options"]}]
+    row |= {} if budget.get("keep") is None else {"keep": [budget["keep"]]}
+    row |= {} if budget.get("tolerance") is None else {"tolerance": budget["tolerance"]}
+    grid = [row] if row == _DENSE or asked.get("training") is None else [_DENSE, row]
+    name = f"cell-{record.cell}"
+    return {**spec, "name": name, "grid": grid, "seeds": [asked["seed"]], "languages": [], "profile": None}
