@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ class Cell:
     sort: float | str | None
 
 
-def interval(row: pd.Series, name: str, sign: str = "") -> Cell:
+def interval(row: pd.Series | Mapping[Any, Any], name: str, sign: str = "") -> Cell:
     """Return ``4.7 [3.9, 5.6]`` from fractions in ``name``, ``name_lo`` and ``name_hi``."""
     value, low, high = (row[name + part] for part in ("", "_lo", "_hi"))
     if absent(value):
