@@ -134,7 +134,7 @@ def plan(spec: AblationSpec, out: Path) -> None:
 
 
 def _row(arm: Arm, paths: Sequence[CellPath], states: dict[str, str]) -> list[str]:
-    from benchmark.store.frame import label
+    from benchmark.store.naming import label
 
     said = [states[path.cell.id] for path in paths]
     state = next((name for name in ("failed", "missing") if name in said), "done")

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.measure.bootstrap import compared, rates_over_seeds
+from benchmark.measure.multiple import holm
 from benchmark.measure.scores import Normalised, Scored, check_paired, scored
 from studies._ablate import Planned
 from studies._arms import Arm
@@ -221,21 +222,7 @@ def _fill(row: Row, differences: np.ndarray, observed: float) -> None:
 
 def _correct(rows: Sequence[Row]) -> None:
     for row, p in zip(rows, holm([row.p for row in rows]), strict=True):
-        row.p_holm = p
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number by Holm's step-down method (1979), in the order given.
-
-    NaN was not tested: it stays, and does not count.
-    """
-    p = np.asarray(values, float)
-    order = np.argsort(p, kind="stable")
-    count = int(np.isfinite(p).sum())  # NaN is sorted to the end
-    stepped = np.maximum.accumulate(p[order] * np.arange(count, count - len(p), -1))
-    corrected = np.empty_like(p)
-    corrected[order] = np.minimum(stepped, 1)
-    return [float(value) for value in corrected]
+        row.p_holm = float(p)
 
 
 # --- factorial designs --------------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ import optuna
 
 from benchmark.cli._flow import ScoresLeftOutError, report_table, say_left_out, say_written
 from benchmark.errors import SpecError
+from benchmark.measure.multiple import holm
 from benchmark.measure.scores import Normalised
 from benchmark.search import Parameter
-from studies._effects import holm
 from studies._final import (
     RESAMPLES,
     Tested,

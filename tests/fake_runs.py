@@ -15,7 +15,7 @@ import numpy as np
 from benchmark.api import Normalizer
 from benchmark.store.files import write_atomically
 from benchmark.store.folders import open_run
-from benchmark.store.frame import short_hash
+from benchmark.store.naming import short_hash
 from benchmark.store.records import MODEL, Attempt, Record
 from benchmark.store.timings import write_timing
 

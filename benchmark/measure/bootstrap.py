@@ -3,6 +3,10 @@
 A resample is a multinomial vector of weights, one an utterance; the rates of all resamples are two products with the
 matrix of these vectors (Bisani and Ney 2004, "Bootstrap estimates for confidence intervals in ASR performance
 evaluation"). Systems that are compared share the weights: the comparison is paired.
+
+Utterances of one speaker are not independent. Where speakers are known they are drawn whole: their errors and lengths
+are summed first (``grouped``), and what is said of N utterances here holds for G speakers (Liu and Peng 2020,
+"Statistical testing on ASR performance via blockwise bootstrap").
 """
 
 from __future__ import annotations
@@ -14,6 +18,9 @@ import numpy as np
 
 _CHUNK = 1 << 17
 """Entries of the weight matrix held at once: 1 MB of doubles stays in the cache, which makes it some times faster."""
+
+FEWEST_SPEAKERS = 5
+"""With fewer speakers utterances are resampled: there would be too few different resamples."""
 
 
 @dataclass(frozen=True)
@@ -117,10 +124,39 @@ def rates_over_seeds(errors: np.ndarray, lengths: np.ndarray, resamples: int, se
     """
     systems, seeds, utterances = errors.shape
     rates = rates_of_resamples(errors.reshape(systems * seeds, utterances), lengths, resamples, seed)
-    # a stream of its own: the draw of utterances is that of `paired`, whatever the number of seeds
-    drawn = np.concatenate(list(_weights(seeds, resamples, (seed, seeds)))).T
+    drawn = seed_draws(seeds, resamples, seed)
     means: np.ndarray = (drawn * rates.reshape(systems, seeds, resamples)).sum(axis=1) / seeds
     return means
+
+
+def seed_draws(seeds: int, resamples: int, seed: int) -> np.ndarray:
+    """Return how often each of ``S`` seeds is drawn, float64 ``(S, resamples)``; columns sum to S.
+
+    It is a stream of its own: the draw of utterances is that of :func:`paired`, whatever the number of seeds.
+    """
+    return np.concatenate(list(_weights(seeds, resamples, (seed, seeds)))).T
+
+
+def speakers_to_draw(speakers: Sequence[str] | None) -> Sequence[str] | None:
+    """Return the speakers of N utterances where they are known and enough to be resampled, else None."""
+    return speakers if speakers is not None and len(set(speakers)) >= FEWEST_SPEAKERS else None
+
+
+def grouped(errors: np.ndarray, lengths: np.ndarray, groups: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return errors ``(..., G)`` and lengths ``(G,)`` summed over the utterances of each of ``G`` groups (speakers).
+
+    ``errors`` has shape ``(..., N)``, ``lengths`` ``(N,)`` and ``groups`` names the group of each utterance. Groups
+    are in sorted order.
+
+    Raises:
+        ValueError: there is not one group an utterance, or no utterance.
+    """
+    if len(groups) != len(lengths) or not len(lengths):
+        raise ValueError(f"{len(groups)} groups for {len(lengths)} utterances")
+    _, at = np.unique(np.asarray(groups), return_inverse=True)
+    order = np.argsort(at, kind="stable")
+    starts = np.flatnonzero(np.diff(at[order], prepend=-1))
+    return np.add.reduceat(errors[..., order], starts, axis=-1), np.add.reduceat(lengths[order], starts)
 
 
 def compared(differences: np.ndarray, observed: float, level: float = 0.95) -> Paired:

@@ -120,14 +120,22 @@ def kept_specs(run: Path | str, cell: str | None = None) -> list[dict[str, Any]]
     Raises:
         StoreError: not a run folder, or a file that cannot be used.
     """
+    return [spec for spec, cells in started(run) if cell is None or cell in cells]
+
+
+def started(run: Path | str) -> list[tuple[dict[str, Any], list[str]]]:
+    """Return each leaderboard that was started in a run folder: its spec, and the ids of its cells.
+
+    Raises:
+        StoreError: not a run folder, or a file that cannot be used.
+    """
     found = []
     for path in sorted((open_run(run) / SPECS).glob("*.json")):
         data = read_json(path, "remove it; the records do not need it")
         check_format(data, path)
         if not isinstance(data.get("spec"), dict) or not isinstance(data["spec"].get("normalizer"), str):
             raise StoreError(f"{path}: holds no spec; remove it, the records do not need it")
-        if cell is None or cell in data.get("cells", ()):
-            found.append(data["spec"])
+        found.append((data["spec"], [str(cell) for cell in data.get("cells") or ()]))
     return found
 
 

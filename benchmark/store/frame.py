@@ -3,7 +3,7 @@
 | columns | meaning |
 |---|---|
 | run, cell, attempt, status, error, finished, seconds | whose row it is; `error` is empty for a result |
-| | `status`: ok, failed, or pruned (stopped while it trained; `error` says where and why) |
+| | `status`: ok, failed, pruned (stopped while it trained; `error` says where and why), or missing (see ``asked``) |
 | block, kind, keep, reached, denominator, tolerance | the budget; ranks exist inside one `block` |
 | model, revision, method, method_version, options, seed, corpus, corpus_version, language | what was asked |
 | entry | what the cells of one method at one budget share, whatever their seed: see ``benchmark.store.entries`` |
@@ -23,16 +23,16 @@
 | <split>_hash, _utterances, _skipped | the data really used, and files left out; a dash in the name becomes `_` |
 | <split>_wer, _wer_lo, _wer_hi, _wer_delta, _wer_delta_lo, _wer_delta_hi | with a normaliser: see `store.scoring` |
 | <split>_cer..., <split>_error..., <split>_empty, _runaway, _unreferenced, _emptied | the same; fractions, not % |
-| metric, unit, signature, rank | what `error` is (wer or cer), its unit, and what the row's scores were made with |
+| metric, unit, signature | what `error` is (wer or cer), its unit, and what the row's scores were made with |
+| rank, non_inferior | of the row's entry: see ``benchmark.store.scoring`` |
 | <other>__... | the same of every further normaliser, ranks included |
 
 ``frame.attrs`` holds what is said once: normalizer, signature, metric (``error`` where rows differ in it), others
-(prefix of columns to these three), faults, splits, device, devices, data, problems.
+(prefix of columns to these three), faults, splits, device, devices, data, problems, margin, resamples.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
@@ -40,10 +40,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.measure.scores import Choice
-from benchmark.registry import REGISTRY
-from benchmark.specs import COMPOSE
+from benchmark.store.filters import Filter
+from benchmark.store.naming import label, short_hash
 from benchmark.store.records import Record, records
-from benchmark.store.scoring import add_scores, column
+from benchmark.store.scoring import MARGIN, add_scores, column
 from benchmark.store.timings import timings as read_timings
 
 if TYPE_CHECKING:
@@ -101,6 +101,9 @@ def frame(
     *,
     device: str | None = None,
     cells: Collection[str] | None = None,
+    where: Filter | None = None,
+    asked: Mapping[str, Mapping[str, Any]] | None = None,
+    margin: float = MARGIN,
     problems: list[str] | None = None,
     faults: list[str] | None = None,
 ) -> pd.DataFrame:
@@ -114,18 +117,24 @@ def frame(
         timings: join the timing records of one device.
         device: its key; by default the device that timed most of the cells (the newest of equals).
         cells: keep only these ids, e.g. those of one spec.
+        where: keep only what this means.
+        asked: cells that should be there, id to identity (``benchmark.specs.Cell.identity``); those without a record
+            get a row of status ``missing``, so that a gap is seen.
+        margin: how much worse than dense is still no worse (``non_inferior``), as a fraction.
         problems: where given, records that cannot be used are left out and named here instead of raised.
         faults: where given, normalisers that break are named here, and their scores left out, instead of raised.
 
     Raises:
-        StoreError: a folder or record that cannot be used, or cells to be paired that saw different test data or were
-            decoded differently.
+        StoreError: a folder or record that cannot be used, nothing that ``where`` means, or cells to be paired that saw
+            different test data or were decoded differently.
         SpecError: no such normaliser, none for a language (``auto``), or a broken one.
     """
     import pandas as pd
 
     folders = [runs] if isinstance(runs, (str, Path)) else list(runs)
     chosen = _newest([record for folder in folders for record in records(folder, problems)], cells)
+    chosen += _gaps(folders[0], asked or {}, {record.cell for record in chosen})
+    chosen = chosen if where is None else where.apply(chosen)
     splits = _splits(chosen)
     table = pd.DataFrame([_row(record) for record in chosen], columns=_columns(splits))
     table = table.astype({name: kind for name, (_, kind) in _FROM_RECORD.items() if kind != "str"})
@@ -143,29 +152,22 @@ def frame(
         "problems": list(problems or ()),
     }
     if normalizer is not None:
-        table = add_scores(table, {record.cell: record for record in chosen}, normalizer, faults)
+        table = add_scores(table, {record.cell: record for record in chosen}, normalizer, faults, margin)
     return table
-
-
-def short_hash(value: Any) -> str:
-    """Return eight hex digits that stand for JSON data; empty for None."""
-    if value is None:
-        return ""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:8]
-
-
-def label(method: str, options: Mapping[str, Any]) -> str:
-    """Return e.g. ``imp[rounds=3]``: the method's name with the options that were set; parts are joined by ``+``."""
-    if method == COMPOSE:
-        parts = options.get("parts") or REGISTRY.get("method", COMPOSE).config.model_dump()["parts"]
-        return "+".join(label(part["name"], part.get("options") or {}) for part in parts)
-    listed = ",".join(f"{key}={value}" for key, value in sorted(options.items()))
-    return f"{method}[{listed}]" if listed else method
 
 
 def _newest(found: list[Record], cells: Collection[str] | None) -> list[Record]:
     wanted = sorted((r for r in found if cells is None or r.cell in cells), key=lambda r: r.cell)
     return [max(group, key=lambda r: (r.ok, r.attempt)) for _, group in groupby(wanted, key=lambda r: r.cell)]
+
+
+def _gaps(run: Path | str, asked: Mapping[str, Mapping[str, Any]], there: Collection[str]) -> list[Record]:
+    """Return stand-ins for cells without a record; they are no records of any store."""
+    return [
+        Record(cell, "", Path(run) / "runs" / cell / "none", {"status": "missing", "spec": dict(identity)})
+        for cell, identity in sorted(asked.items())
+        if cell not in there
+    ]
 
 
 def _splits(chosen: list[Record]) -> list[str]:
@@ -188,7 +190,7 @@ def _row(record: Record) -> dict[str, Any]:
         "run": str(record.path.parents[2]),
         "cell": record.cell,
         "attempt": record.attempt,
-        "error": record.error,
+        "error": "" if record.data["status"] == "missing" else record.error,
         "entry": short_hash({part: value for part, value in spec.items() if part != "seed"}),
         "block": BLOCKS.get(kind, kind),
         "label": label(str(_dig(data, "spec.method.name")), options),

@@ -11,9 +11,10 @@ import numpy as np
 from benchmark.errors import StoreError
 from benchmark.measure.bootstrap import rates_of_resamples
 from benchmark.measure.scores import BrokenNormalizerError, Choice, Normalised, Scored, language_of, scored
-from benchmark.store.frame import label
+from benchmark.store.comparing import bounds
+from benchmark.store.naming import label
 from benchmark.store.records import Record, latest_of
-from benchmark.store.scoring import bounds, check_decodings
+from benchmark.store.scoring import check_decodings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +121,8 @@ def _intervals(results: list[Scored], resamples: int, seed: int) -> list[tuple[f
         errors, lengths = np.stack([results[place].main.errors for place in places]), results[places[0]].main.lengths
         if len(lengths):
             for place, rates in zip(places, rates_of_resamples(errors, lengths, resamples, seed), strict=True):
-                spans[place] = bounds(rates)
+                low, high = bounds(rates)
+                spans[place] = float(low), float(high)
     return spans
 
 

@@ -1,12 +1,23 @@
 """Scores joined to the frame: error rates, their intervals, paired differences to dense, and ranks.
 
 Everything comes from the transcripts on disk; a new normaliser needs no decoding. All numbers are fractions. With a
-split's name in front (``test_wer``): ``wer``, ``cer`` and ``error`` (the one of the two that goes with the normaliser's
-unit, which ``metric`` names) with ``_lo``, ``_hi`` (95 % over utterances), ``_delta``, ``_delta_lo``, ``_delta_hi``
-(paired, this cell minus dense); and counts: ``empty`` and ``runaway`` hypotheses, ``unreferenced`` utterances (without
-a reference word), and among these the ``emptied`` ones (with a reference of which the normaliser leaves nothing).
-``rank`` is 1 + the number of cells of the same setting, recipe, block, kept fraction and seed whose paired difference
-to this one lies below zero as a whole; quantised cells are references and have none.
+split's name in front (``test_wer``):
+
+| columns | meaning |
+|---|---|
+| wer, cer, error | the cell's rates; ``error`` is the one in the normaliser's unit, which ``metric`` names |
+| <rate>_lo, _hi | 95 % over what ``resampled`` says |
+| <rate>_delta, _delta_lo, _delta_hi | this cell minus dense of its seed, paired |
+| <rate>_mean and the same endings, and _mean_delta_p | over the entry's finished seeds; the same in each of its cells |
+| substitutions, deletions, insertions, length | in the normaliser's unit; length is the reference's |
+| no_worse | share of the utterances on which the cell makes no more errors than dense |
+| empty, runaway, unreferenced, emptied | hypotheses; utterances without a reference word; of them, emptied by rules |
+| resampled | e.g. ``8 speakers``, where at least five are known, else ``300 utterances`` |
+
+``rank`` belongs to an entry (a method at a budget, over its seeds): 1 + the number of entries of the same setting,
+recipe, block and kept fraction that are significantly better on the first split; see ``store.comparing``. Quantised
+cells are references and have none. ``non_inferior`` is whether the entry is shown to be worse than dense by less than
+``attrs["margin"]``: the upper end of its interval lies below it, a one-sided test at 2.5 %.
 
 A setting is scored by one normaliser; with ``auto`` by that of its language, so that rows of one frame may differ in
 ``metric``, ``unit`` and ``signature``. Of several normalisers side by side the first has these columns; every other one
@@ -24,8 +35,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.errors import StoreError
-from benchmark.measure.alignment import Counts, Distances
-from benchmark.measure.bootstrap import rates_of_resamples
+from benchmark.measure.bootstrap import no_worse_share, speakers_to_draw
 from benchmark.measure.scores import (
     METRIC,
     BrokenNormalizerError,
@@ -36,6 +46,7 @@ from benchmark.measure.scores import (
     decoding_of,
     scored,
 )
+from benchmark.store.comparing import RESAMPLES, Entries, Rates, bounds, p_values
 from benchmark.store.records import Record
 from benchmark.text.chosen import AUTO
 
@@ -44,35 +55,20 @@ if TYPE_CHECKING:
 
 METRICS = ("wer", "cer", "error")
 COUNTED = ("empty", "runaway", "unreferenced", "emptied")
+ERRORS = ("substitutions", "deletions", "insertions", "length")
 MADE_WITH = ("metric", "unit", "signature")
-RESAMPLES = 10_000
-_RACE = ["setting", "recipe", "block", "keep", "seed"]
-
-
-@dataclass(frozen=True)
-class Rates:
-    """One metric of cells that share a setting and a split, on common resamples, so that all pairs are paired.
-
-    ``observed`` has shape ``(K,)`` and ``resampled`` ``(K, resamples)``, in the order of ``cells``.
-    """
-
-    cells: list[str]
-    observed: np.ndarray
-    resampled: np.ndarray
-
-    def of(self, cell: str) -> tuple[float, float, float]:
-        """Return a cell's rate and its 95 % interval."""
-        at = self.cells.index(cell)
-        return float(self.observed[at]), *bounds(self.resampled[at])
-
-    def difference(self, cell: str, other: str) -> tuple[float, float, float]:
-        """Return the rate of ``cell`` minus that of ``other`` and its paired 95 % interval."""
-        a, b = self.cells.index(cell), self.cells.index(other)
-        return float(self.observed[a] - self.observed[b]), *bounds(self.resampled[a] - self.resampled[b])
+MARGIN = 0.01
+"""How much worse than dense still counts as no worse, as a fraction: one point of error rate."""
+_PARTS = ("", "_lo", "_hi", "_delta", "_delta_lo", "_delta_hi")
+_RACE = ["recipe", "block", "keep"]
 
 
 def add_scores(
-    table: pd.DataFrame, found: Mapping[str, Record], normalizer: Choice, faults: list[str] | None = None
+    table: pd.DataFrame,
+    found: Mapping[str, Record],
+    normalizer: Choice,
+    faults: list[str] | None = None,
+    margin: float = MARGIN,
 ) -> pd.DataFrame:
     """Return the frame with scores, intervals, differences to dense and ranks; ``found`` maps cells to records.
 
@@ -81,6 +77,7 @@ def add_scores(
         found: the records of the cells.
         normalizer: one choice or several; the first ranks, or the first that is not broken.
         faults: where given, a broken normaliser is named here and leaves its scores out; else it is raised.
+        margin: of ``non_inferior``, a fraction.
 
     Raises:
         StoreError: transcripts that cannot be read, or cells of one setting that saw different data or decoders.
@@ -90,7 +87,7 @@ def add_scores(
 
     check_decodings(found[cell] for cell in table.loc[table["status"] == "ok", "cell"])
     named: list[str] | None = None if faults is None else []
-    parts = [_scored_by(one, table, found, named) for one in Normalised.each(normalizer, named)]
+    parts = [_scored_by(one, table, found, named, margin) for one in Normalised.each(normalizer, named)]
     parts.sort(key=lambda part: not part.about["signature"])  # stable: the first that has a score at all ranks
     first = parts[0] if parts else _Part.of(table, "none", {}, "wer")
     others = dict(zip(_slugs([part.about["normalizer"] for part in parts[1:]]), parts[1:], strict=True))
@@ -99,6 +96,7 @@ def add_scores(
     left_out = list(dict.fromkeys(named or ()))
     joined.attrs = table.attrs | first.about
     joined.attrs |= {"others": {slug: part.about for slug, part in others.items()}, "faults": left_out}
+    joined.attrs |= {"margin": margin, "resamples": RESAMPLES}
     if faults is not None:
         faults.extend(left_out)
     return joined
@@ -118,10 +116,11 @@ class _Part:
 
         names = [name for split in table.attrs["splits"] for name in score_columns(split)]
         rows = [values.get(cell, {}) for cell in table["cell"]]
-        columns = pd.DataFrame(rows, index=table.index, columns=[*names, *MADE_WITH, "rank"])
-        counted = tuple(f"_{what}" for what in COUNTED)
+        columns = pd.DataFrame(rows, index=table.index, columns=[*names, *MADE_WITH, "rank", "non_inferior"])
+        counted = tuple(f"_{what}" for what in (*COUNTED, *ERRORS))
         kinds = {name: "Int64" if name.endswith(counted) else "float64" for name in names}
-        columns = columns.astype(kinds | {"rank": "Int64"})
+        kinds |= {name: "object" for name in names if name.endswith("_resampled")}
+        columns = columns.astype(kinds | {"rank": "Int64", "non_inferior": "boolean"})
         metrics, signatures = (sorted(columns[name].dropna().unique()) for name in ("metric", "signature"))
         about = {
             "normalizer": choice,
@@ -132,13 +131,17 @@ class _Part:
 
 
 def _scored_by(
-    normalised: Normalised, table: pd.DataFrame, found: Mapping[str, Record], faults: list[str] | None
+    normalised: Normalised,
+    table: pd.DataFrame,
+    found: Mapping[str, Record],
+    faults: list[str] | None,
+    margin: float,
 ) -> _Part:
-    dense = _dense_of(table)
+    dense = dense_of(table)
     values: dict[str, dict[str, Any]] = {}
     for _, setting in table[table["status"] == "ok"].groupby("setting"):
         try:
-            values |= _setting(setting, table.attrs["splits"], found, normalised, dense)
+            values |= _setting(setting, table.attrs["splits"], found, normalised, dense, margin)
         except BrokenNormalizerError as error:  # the setting has no scores by it: half of them would mislead
             if faults is None:
                 raise
@@ -153,27 +156,110 @@ def _setting(
     found: Mapping[str, Record],
     normalised: Normalised,
     dense: Mapping[str, str],
+    margin: float,
 ) -> dict[str, dict[str, Any]]:
     """Return the score columns of the cells of one setting."""
     values: dict[str, dict[str, Any]] = {cell: {} for cell in setting["cell"]}
     for number, split in enumerate(splits):
         ours = [found[cell] for cell in setting["cell"] if split in found[cell].data["data"]]
         scores = [scored(record, split, normalised) for record in ours]
-        for one in scores:
-            values[one.cell] |= {
-                f"{column(split)}_empty": one.empty_hypotheses,
-                f"{column(split)}_runaway": one.runaways,
-                f"{column(split)}_unreferenced": int((one.main.lengths == 0).sum()),
-                f"{column(split)}_emptied": one.emptied,
-                **{name: getattr(one, name) for name in MADE_WITH},
-            }
-        rates = _rates(scores)
-        for name, rate in rates.items():
-            _fill(values, f"{column(split)}_{name}", rate, dense)
-        if number == 0 and rates:
-            for cell, rank in _ranks(setting, rates["error"]).items():
-                values[cell]["rank"] = rank
+        check_paired(scores)
+        _count(values, scores, column(split), dense)
+        if not scores or not scores[0].ids:
+            continue
+        members = _members(setting[setting["cell"].isin([one.cell for one in scores])])
+        for metric in ("wer", "cer"):
+            entries = Entries(_rates(scores, metric), members)
+            names = [f"{column(split)}_{metric}"]
+            names += [f"{column(split)}_error"] if metric == scores[0].metric else []
+            _fill(values, names, entries, dense)
+            if number == 0 and metric == scores[0].metric:
+                _judge(values, f"{names[0]}_mean_delta_hi", setting, entries, margin)
     return values
+
+
+def _count(values: dict[str, dict[str, Any]], scores: Sequence[Scored], prefix: str, dense: Mapping[str, str]) -> None:
+    """Fill in what is counted, and what the scores were made with."""
+    errors = {one.cell: one.main.errors for one in scores}
+    for one in scores:
+        drawn = speakers_to_draw(one.speakers)
+        yardstick = dense.get(one.cell)
+        values[one.cell] |= {
+            f"{prefix}_empty": one.empty_hypotheses,
+            f"{prefix}_runaway": one.runaways,
+            f"{prefix}_unreferenced": int((one.main.lengths == 0).sum()),
+            f"{prefix}_emptied": one.emptied,
+            f"{prefix}_length": int(one.main.lengths.sum()),
+            **{f"{prefix}_{what}": int(getattr(one.main, what).sum()) for what in ERRORS if what != "length"},
+            f"{prefix}_resampled": f"{len(one.ids)} utterances" if drawn is None else f"{len(set(drawn))} speakers",
+            **{name: getattr(one, name) for name in MADE_WITH},
+        }
+        if yardstick in errors and yardstick != one.cell:
+            values[one.cell][f"{prefix}_no_worse"] = no_worse_share(errors[one.cell], errors[yardstick])
+
+
+def _members(rows: pd.DataFrame) -> dict[str, dict[int, str]]:
+    """Return the cells of each entry by seed."""
+    found: dict[str, dict[int, str]] = {}
+    for entry, seed, cell in zip(rows["entry"], rows["seed"], rows["cell"], strict=True):
+        found.setdefault(str(entry), {})[int(seed)] = str(cell)
+    return found
+
+
+def _rates(scores: Sequence[Scored], metric: str) -> Rates:
+    counted = [one.words if metric == "wer" else one.chars for one in scores]
+    return Rates.of([one.cell for one in scores], counted, speakers_to_draw(scores[0].speakers))
+
+
+def _fill(values: dict[str, dict[str, Any]], names: Sequence[str], entries: Entries, dense: Mapping[str, str]) -> None:
+    """Fill in one metric, under its names: rates and differences to dense, of each cell and over the seeds."""
+    rates = entries.rates
+    pairs = entries.pairs(rates.cells, dense)
+    low, high = bounds(rates.resampled)
+    told = {cell: _numbers("", rates.observed[at], (low[at], high[at])) for cell, at in rates.at.items()}
+    for cell, yardstick in pairs:
+        (ours, theirs), (one, other) = rates.rows([cell, yardstick])
+        told[cell] |= _numbers("_delta", ours - theirs, bounds(one - other))
+    for entry, cells in entries.members.items():
+        over = _over_seeds(entries, entry, dense, told)
+        for cell in cells.values():
+            values[cell] |= {name + part: value for name in names for part, value in (told[cell] | over).items()}
+
+
+def _over_seeds(
+    entries: Entries, entry: str, dense: Mapping[str, str], told: Mapping[str, dict[str, float]]
+) -> dict[str, float]:
+    """Return an entry's numbers; with one seed the intervals are the cell's, which are known already."""
+    cells = entries.members[entry]
+    delta = entries.to_dense(entry, dense)
+    if len(cells) == 1:
+        over = {f"_mean{part}": value for part, value in told[next(iter(cells.values()))].items()}
+    else:
+        observed, resampled = entries.mean(entry)
+        over = _numbers("_mean", observed, bounds(resampled))
+        over |= _numbers("_mean_delta", delta[0], bounds(delta[1])) if delta else {}
+    if delta:
+        over["_mean_delta_p"] = float(p_values(delta[1][None], np.array([delta[0]]))[0])
+    return over
+
+
+def _numbers(name: str, value: float, interval: Sequence[float] | np.ndarray) -> dict[str, float]:
+    return {name: float(value), f"{name}_lo": float(interval[0]), f"{name}_hi": float(interval[1])}
+
+
+def _judge(
+    values: dict[str, dict[str, Any]], upper: str, setting: pd.DataFrame, entries: Entries, margin: float
+) -> None:
+    """Fill in ranks, and whether an entry is shown to be no worse than dense by more than the margin."""
+    known = setting[setting["cell"].isin(entries.rates.cells)]
+    pruned = known[known["keep"].notna() & known["quantised"].isna()]  # int8 is a reference: another race than pruning
+    for _, race in pruned.groupby(_RACE):
+        ranks = entries.ranks(list(dict.fromkeys(race["entry"])))
+        for cell, entry in zip(race["cell"], race["entry"], strict=True):
+            values[cell]["rank"] = ranks[entry]
+    for cell in entries.rates.cells:
+        if (end := values[cell].get(upper)) is not None:
+            values[cell]["non_inferior"] = bool(end < margin)
 
 
 def check_decodings(found: Iterable[Record]) -> None:
@@ -209,47 +295,14 @@ def column(split: str) -> str:
 
 def score_columns(split: str) -> list[str]:
     """Return the names of the columns that scores on a split fill."""
-    parts = ("", "_lo", "_hi", "_delta", "_delta_lo", "_delta_hi")
+    parts = [*_PARTS, *(f"_mean{part}" for part in _PARTS), "_mean_delta_p"]
     return [
         *(f"{column(split)}_{metric}{part}" for metric in METRICS for part in parts),
-        *(f"{column(split)}_{what}" for what in COUNTED),
+        *(f"{column(split)}_{what}" for what in (*ERRORS, "no_worse", *COUNTED, "resampled")),
     ]
 
 
-def _rates(scores: list[Scored]) -> dict[str, Rates]:
-    """Return all metrics of the cells of one setting on one split.
-
-    Raises:
-        StoreError: two of them were tested on different data.
-    """
-    check_paired(scores)
-    if not scores or not scores[0].ids:
-        return {}
-    cells = [one.cell for one in scores]
-    counted = {"wer": [one.words for one in scores], "cer": [one.chars for one in scores]}
-    rates = {metric: _resampled(cells, errors) for metric, errors in counted.items()}
-    return rates | {"error": rates[scores[0].metric]}
-
-
-def _resampled(cells: list[str], counted: Sequence[Counts | Distances]) -> Rates:
-    errors = np.stack([one.errors for one in counted])
-    return Rates(
-        cells,
-        observed=np.array([one.rate for one in counted]),
-        resampled=rates_of_resamples(errors, counted[0].lengths, RESAMPLES, seed=0),
-    )
-
-
-def _fill(columns: dict[str, dict[str, Any]], name: str, rates: Rates, dense: Mapping[str, str]) -> None:
-    for cell in rates.cells:
-        columns[cell] |= dict(zip((name, f"{name}_lo", f"{name}_hi"), rates.of(cell), strict=True))
-        yardstick = dense.get(cell)
-        if yardstick in rates.cells and yardstick != cell:
-            names = (f"{name}_delta", f"{name}_delta_lo", f"{name}_delta_hi")
-            columns[cell] |= dict(zip(names, rates.difference(cell, str(yardstick)), strict=True))
-
-
-def _dense_of(table: pd.DataFrame) -> dict[str, str]:
+def dense_of(table: pd.DataFrame) -> dict[str, str]:
     """Return each cell's yardstick: the finished ``dense`` (no options) of its setting, recipe and seed.
 
     What trains nothing (the shipped model, a one-shot method) is compared with the dense of its seed where only one
@@ -265,22 +318,3 @@ def _dense_of(table: pd.DataFrame) -> dict[str, str]:
         for cell, setting, recipe, seed in keys
     }
     return {cell: other for cell, other in found.items() if other}
-
-
-def _ranks(setting: pd.DataFrame, rates: Rates) -> dict[str, int]:
-    """Return the rank of each cell that has a budget among those it races with."""
-    ranks = {}
-    pruned = setting["keep"].notna() & setting["quantised"].isna()  # int8 is a reference: another race than pruning
-    for _, race in setting[pruned].groupby(_RACE):
-        ours = [cell for cell in race["cell"] if cell in rates.cells]
-        for cell in ours:
-            ranks[cell] = 1 + sum(rates.difference(other, cell)[2] < 0 for other in ours if other != cell)
-    return ranks
-
-
-def bounds(values: np.ndarray) -> tuple[float, float]:
-    """Return the 2.5 % and 97.5 % points; a resample without reference words (NaN) does not count."""
-    if np.isnan(values).all():
-        return float("nan"), float("nan")
-    low, high = np.nanquantile(values, (0.025, 0.975))
-    return float(low), float(high)

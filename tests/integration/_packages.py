@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmark.store.files import write_atomically
 from benchmark.store.folders import open_run
-from benchmark.store.frame import short_hash
+from benchmark.store.naming import short_hash
 from benchmark.store.records import MODEL, Attempt
 from tests import fake_runs
 

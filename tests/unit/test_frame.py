@@ -14,9 +14,10 @@ from benchmark.errors import SpecError, StoreError
 from benchmark.measure import bootstrap
 from benchmark.measure.scores import BrokenNormalizerError, Normalised, compare, scored
 from benchmark.store.folders import open_run
-from benchmark.store.frame import frame, label
+from benchmark.store.frame import frame
 from benchmark.store.front import front_cells
 from benchmark.store.merging import merge
+from benchmark.store.naming import label
 from benchmark.store.records import RECORD, Record, finished, latest
 from benchmark.store.scoring import column
 from benchmark.store.timings import write_timing

@@ -12,7 +12,7 @@ from benchmark.errors import SpecError, StoreError
 from benchmark.harness.tree import checked_program
 from benchmark.registry import REGISTRY
 from benchmark.specs import MethodSpec, Row
-from benchmark.store.frame import label
+from benchmark.store.naming import label
 from benchmark.whisper.files import save
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.quantise import is_quantised, quantise
