@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmark.store.frame import short_hash
+from benchmark.store.naming import short_hash
 from benchmark.store.records import Attempt
 from tests.fake_runs import commit, fail, make, ok_data, sentences, spec
 

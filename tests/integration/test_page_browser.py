@@ -84,6 +84,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shown(browser: Browser, file: Path, request: pytest.FixtureRequest) -> Iterator[Shown]:
     asked: dict[str, Any] = getattr(request, "param", {})
     context = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | asked))
+    context.set_default_timeout(5_000)
     found = Shown(context.new_page())
     found.page.on("console", lambda said: found.faults.append(said.text) if said.type in ("error", "warning") else None)
     found.page.on("pageerror", lambda error: found.faults.append(str(error)))
@@ -132,12 +133,12 @@ def test_filters_narrow_and_can_be_shared(shown: Shown) -> None:
     page = shown.page
     page.locator("#q").fill("MAGN")
     assert (shown.count(), len(shown.rows("mask")), shown.rows("stored")) == ("2 of 18 shown", 2, [])
-    page.locator("#filters .chip", has_text="40 %").click()
+    page.locator("[name=keep][value='0.4']").check()
     assert shown.count() == "1 of 18 shown"
     address = page.url
     page.locator("#clear").click()
     assert (shown.count(), shown.address()) == ("18 of 18 shown", "")
-    page.get_by_text("only the Pareto front").click()
+    page.locator("[name=front]").check()
     marked = page.locator("tbody:not([data-block=reference]) tr.front").count()
     assert marked and len(shown.rows("mask")) + len(shown.rows("stored")) == marked
     page.goto("about:blank")
