@@ -38,6 +38,11 @@ def percent(value: Any, digits: int = 1, unit: str = " %") -> Cell:
     return Cell(NOTHING, None) if absent(value) else Cell(f"{100 * value:.{digits}f}{unit}", float(value))
 
 
+def yes_or_no(value: Any) -> Cell:
+    """Return whether something was shown."""
+    return Cell(NOTHING, None) if absent(value) else Cell("yes" if value else "no", int(not value))
+
+
 def count(value: Any) -> Cell:
     """Return a whole number."""
     return Cell(NOTHING, None) if absent(value) else Cell(f"{int(value):,}", int(value))

@@ -7,9 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError
-from benchmark.store.scoring import column, score_columns
+from benchmark.store.entries import entries
+from benchmark.store.scoring import column
 from reports._cells import NOTHING as NOTHING
-from reports._cells import Cell, absent, count, interval, number, percent, si, times
+from reports._cells import Cell, absent, count, interval, number, percent, si, times, yes_or_no
+from reports._frames import first_split as first_split
+from reports._frames import metric_of as metric_of
+from reports._frames import score_column as score_column
+from reports._frames import several_seeds as several_seeds
+from reports._frames import with_all_columns as with_all_columns
+from reports._notes import notes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,11 +32,16 @@ DEFINITIONS = (
     "**Realised**: multiply-adds (MACs) and wall clock of the artefact that is executed. Masks are not speed.",
     "**Kept** is what the budget asks for, **reached** what the plan keeps: fractions of the prunable weights.",
     "**MACs**: encoder per window, cross-attention keys and values per window, decoder per token (cache as stated).",
-    "**Intervals** are 95 % bootstrap intervals over utterances; **Δ** is the paired difference to dense, in points.",
-    "**Rank**: within a block and a kept fraction, 1 + the number of methods that are better: the whole interval of "
-    "their paired difference to this one lies below zero.",
-    "**RTFx**: seconds of audio per second of decoding; **speed to dense**: the same, as a ratio to dense in the same "
-    "process; **peak memory**: what decoding takes at most in a fresh process, beyond its libraries.",
+    "**Intervals** are 95 % percentile bootstrap intervals over speakers where at least five are known, else over "
+    "utterances, and over the seeds where there are several; **Δ** is the paired difference to dense, in points; **±** "
+    "is the standard deviation between seeds.",
+    "**Rank**: within a block and a kept fraction, 1 + the number of methods that are significantly better: paired "
+    "bootstrap, Holm's correction over all pairs of that block and fraction, p < 0.05. What cannot be told apart "
+    "shares a rank; that is not transitive.",
+    "**No worse**: share of the utterances on which there are no more errors than dense makes. **Non-inferior**: the "
+    "upper end of the interval of Δ lies below the margin (a one-sided test at 2.5 %).",
+    "**RTFx**: seconds of audio per second of decoding; **speed to dense**: the same, as a ratio to the model as it "
+    "came in the same process; **peak memory**: what decoding takes at most in a fresh process, beyond its libraries.",
     "**Extra passes**: utterances passed through the model for calibration, or through a teacher.",
     "**Train s**: seconds in training steps, on one thread.",
 )
@@ -59,7 +71,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Board:
-    """Cells that may be compared: one model, corpus, decoding and training recipe."""
+    """Entries that may be compared: one model, corpus, decoding and training recipe."""
 
     title: str
     sections: list[Section]
@@ -77,7 +89,7 @@ class Board:
 
 
 def boards(frame: pd.DataFrame) -> list[Board]:
-    """Split a scored frame into boards, each in reading order.
+    """Split a scored frame of cells into boards of entries, each in reading order.
 
     Raises:
         StoreError: the frame is empty or carries no scores.
@@ -87,24 +99,8 @@ def boards(frame: pd.DataFrame) -> list[Board]:
     if "rank" not in frame:
         raise StoreError("a report needs scores: make the frame with a normalizer, frame(runs, normalizer=...)")
     frame = with_all_columns(frame)
-    return [_board(rows, frame) for rows in _comparable(frame)]
-
-
-def with_all_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with empty score columns where no cell has a result, so that failures can be shown."""
-    needed = score_columns(first_split(frame))
-    prefixes = ("", *(f"{slug}__" for slug in frame.attrs.get("others", ())))
-    names = [prefix + name for prefix in prefixes for name in needed if prefix + name not in frame]
-    attrs = frame.attrs
-    # The copy lies in one piece; several normalisers bring so many columns that pandas warns of it otherwise.
-    frame = frame.reindex(columns=[*frame.columns, *names]).copy()
-    frame.attrs = attrs
-    return frame
-
-
-def first_split(frame: pd.DataFrame) -> str:
-    """Return the split that ranks."""
-    return str((frame.attrs.get("splits") or ["test"])[0])
+    table = entries(frame)
+    return [_board(rows, table) for rows in _comparable(table)]
 
 
 def _comparable(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -127,7 +123,7 @@ def _board(rows: pd.DataFrame, frame: pd.DataFrame) -> Board:
         found = rows[rows["block"] == block]
         if not found.empty:
             sections.append(Section(block, BLOCKS.get(block, f"Budget in {block}"), in_order(found)))
-    return Board(title, sections, list(_notes(rows)), columns(rows, several_seeds(frame)), metric_of(rows))
+    return Board(title, sections, list(notes(rows)), columns(rows), metric_of(rows))
 
 
 def in_order(rows: pd.DataFrame) -> pd.DataFrame:
@@ -135,80 +131,17 @@ def in_order(rows: pd.DataFrame) -> pd.DataFrame:
     first = rows["method"].ne("dense")  # the yardstick opens the reference rows
     return (
         rows.assign(_first=first, _failed=rows["status"].ne("ok"))
-        .sort_values(["keep", "_failed", "_first", "rank", score_column(rows), "label", "seed"],
-                     ascending=[False, True, True, True, True, True, True])
+        .sort_values(["keep", "_failed", "_first", "rank", score_column(rows), "label"],
+                     ascending=[False, True, True, True, True, True])
         .drop(columns=["_first", "_failed"])
     )  # fmt: skip
-
-
-def score_column(frame: pd.DataFrame) -> str:
-    """Return the column that ranks: the error rate in the normaliser's unit on the first split."""
-    return f"{column(first_split(frame))}_error"
-
-
-def metric_of(rows: pd.DataFrame, prefix: str = "") -> str:
-    """Return what the error rate of a board's normaliser is called; ``prefix`` is that of another one's columns."""
-    found = list(rows[f"{prefix}metric"].dropna().unique()) if f"{prefix}metric" in rows else []
-    about = rows.attrs.get("others", {}).get(prefix.removesuffix("__"), {}) if prefix else rows.attrs
-    said = str(about.get("metric", "wer"))
-    return str(found[0]) if found else said if said in ("wer", "cer") else "wer"
-
-
-def several_seeds(frame: pd.DataFrame) -> bool:
-    """Whether rows differ in their seed."""
-    return bool(frame["seed"].nunique() > 1)
-
-
-def _notes(rows: pd.DataFrame) -> Iterator[str]:
-    """Yield what must be said below a board for its numbers to mean something."""
-    about = rows.attrs
-    for prefix, one in (("", about), *((f"{slug}__", one) for slug, one in about.get("others", {}).items())):
-        signed = sorted(rows[f"{prefix}signature"].dropna().unique()) if f"{prefix}signature" in rows else []
-        said = f"signature {' / '.join(signed)}" if signed else "no scores"
-        yield f"{'Beside it: normaliser' if prefix else 'Normaliser'} {one.get('normalizer')}; {said}."
-    yield from (f"Scores left out: {fault}" for fault in about.get("faults", ()))
-    for split in about.get("splits", ()):
-        prefix = column(split)
-        hashes = ", ".join(f"{value[:12]}" for value in rows[f"{prefix}_hash"].dropna().unique())
-        used = rows[f"{prefix}_utterances"].dropna()
-        if len(used):
-            yield f"Data {split}: {count(used.iloc[0]).text} utterances, hash {hashes}{_odd(rows, prefix)}."
-    whole = rows["denominator"].dropna().unique()
-    if len(whole):
-        kept = ", ".join(f"{value:,}" for value in whole)
-        yield f"Kept fractions are of {kept} prunable weights (attention projections and feed-forward matrices)."
-    positions = rows["macs_position"].dropna().unique()
-    if len(positions):
-        yield f"Decoder MACs: one token with the cache at position {', '.join(map(str, positions))}."
-    device = about.get("device")
-    yield f"Timed on {device}, interleaved with dense." if device else "Not timed (prunebench profile does that)."
-    trained = ", ".join(f"{value}" for value in rows["trained_on"].dropna().unique())
-    if trained:
-        yield f"Trained and decoded on {trained}."
-    failed, stopped = (int(rows["status"].eq(status).sum()) for status in ("failed", "pruned"))
-    if stopped:
-        yield f"{stopped} cell{'s' * (stopped > 1)} of a study stopped while training: no result, and no failure."
-    if failed:
-        yield f"{failed} cell{'s' * (failed > 1)} FAILED and carr{'y' if failed > 1 else 'ies'} no result."
-    yield from (f"Left out, broken: {problem}" for problem in about.get("problems", ()))
-
-
-def _odd(rows: pd.DataFrame, prefix: str) -> str:
-    """Return what is unusual about a split's data; empty where nothing is."""
-    told = {"skipped": "unreadable and left out", "unreferenced": "without a reference word"}
-    told["emptied"] = "with a reference of which the normaliser leaves nothing"
-    found = {what: rows[f"{prefix}_{what}"].max() for what in told if f"{prefix}_{what}" in rows}
-    return "".join(f", {int(most)} {told[what]}" for what, most in found.items() if not absent(most) and most > 0)
 
 
 # --- columns ------------------------------------------------------------------------------------------------------
 
 
-def columns(rows: pd.DataFrame, seeds: bool | None = None) -> list[Column]:
-    """Return the columns of the table for these rows' metric, splits and normalisers.
-
-    ``seeds`` shows their column; by default where the rows differ in them.
-    """
+def columns(rows: pd.DataFrame) -> list[Column]:
+    """Return the columns of the table for these rows' metric, splits, normalisers and seeds."""
     metric = metric_of(rows)
     splits = rows.attrs["splits"] or [first_split(rows)]
     first, other = column(splits[0]), "cer" if metric == "wer" else "wer"
@@ -219,7 +152,9 @@ def columns(rows: pd.DataFrame, seeds: bool | None = None) -> list[Column]:
         Column("reached", lambda row: percent(row["reached"], digits=2), weight=2),
         Column(f"{metric.upper()} {splits[0]} % [95 %]", lambda row: _score(row, f"{first}_{metric}")),
         Column("Δ to dense [95 %]", lambda row: interval(row, f"{first}_{metric}_delta", sign="+"), weight=6),
-        Column(f"{other.upper()} %", lambda row: percent(row[f"{first}_{other}"], unit=""), weight=4),
+        Column("non-inferior", lambda row: yes_or_no(row["non_inferior"]), weight=3),
+        Column("no worse %", lambda row: percent(row[f"{first}_no_worse"], digits=0, unit=""), weight=3),
+        Column(f"{other.upper()} % [95 %]", lambda row: interval(row, f"{first}_{other}"), weight=4),
         *(Column(f"{metric.upper()} {split} %", _percent_of(f"{column(split)}_{metric}")) for split in splits[1:]),
         *_beside(rows, splits[0]),
         Column("params nominal", lambda row: si(row["params_nominal"]), weight=7),
@@ -235,9 +170,16 @@ def columns(rows: pd.DataFrame, seeds: bool | None = None) -> list[Column]:
         Column("extra passes", lambda row: count(_passes(row)), weight=1),
         Column("train s", lambda row: number(row["train_seconds"]), weight=1),
     ]
-    if several_seeds(rows) if seeds is None else seeds:
-        shown.insert(2, Column("seed", lambda row: count(row["seed"])))
+    if several_seeds(rows):
+        shown.insert(4, Column("seeds", _seeds))
+        shown.insert(6, Column("±", lambda row: percent(row[f"{first}_{metric}_sd"], digits=2, unit=""), weight=8))
     return shown
+
+
+def _seeds(row: pd.Series) -> Cell:
+    """Return how many seeds are finished, of how many where some are not."""
+    done, whole = int(row["seeds"]), int(row[["seeds", "failed", "stopped", "missing"]].sum())
+    return Cell(f"{done}" if done == whole else f"{done} of {whole}", done)
 
 
 def _beside(rows: pd.DataFrame, split: str) -> Iterator[Column]:
@@ -277,7 +219,8 @@ def _score(row: pd.Series, name: str) -> Cell:
 
 def unfinished(row: pd.Series) -> str:
     """Return what stands in place of a score: what failed, or at which step a study stopped the cell, and why."""
-    return str(row["error"]) if row["status"] == "pruned" else f"FAILED: {row['error']}"
+    said = {"pruned": str(row["error"]), "missing": "MISSING: asked for, and not run yet"}
+    return said.get(row["status"], f"FAILED: {row['error']}")
 
 
 def cells(rows: pd.DataFrame, shown: Sequence[Column]) -> list[list[Cell]]:

@@ -75,10 +75,14 @@ def missing(limit: Limit, found: float) -> str:
 
 def loosened(limit: Limit, found: float) -> str:
     """Return the flag of a limit that a value just meets, e.g. ``--max-mb 1.38``: three digits, never too tight."""
-    bare = found / limit.quantity.unit
+    quantity = limit.quantity
+    bare = found / quantity.unit
     step = 10.0 ** (math.floor(math.log10(bare)) - 2)
-    whole = math.floor(bare / step) + (1 if limit.quantity.upper else 0)
-    return f"{limit.quantity.flag} {whole * step:.10g}"
+    whole = math.floor(bare / step) + (1 if quantity.upper else 0)
+    text = f"{whole * step:.10g}"
+    if not Limit(quantity, float(text) * quantity.unit).met(np.array([found]))[0]:  # 8.2 % may be below 0.082
+        text = f"{(whole + (1 if quantity.upper else -1)) * step:.10g}"
+    return f"{quantity.flag} {text}"
 
 
 # --- sentences ------------------------------------------------------------------------------------------------------

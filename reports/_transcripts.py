@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-_RACE = ["block", "keep", "seed"]
+_RACE = ["block", "keep"]
 _INK, _FAINT = "#222222", "#8a8a8a"
 _MARKERS = "osD^vPX*"
 MOST_LINES = 8
@@ -30,7 +30,7 @@ class Moved:
     ranked: int
     """Cells that have a rank by both."""
     ranks: tuple[dict[str, Any], ...]
-    """Cells whose rank (a difference counts where its interval does not hold zero) is another one."""
+    """Cells whose rank (only significant differences count) is another one."""
     places: int
     """Cells whose place by the error rate alone, inside their block and kept fraction, is another one."""
 
@@ -100,11 +100,8 @@ def _same(board: content.Board, order: Sequence[str]) -> Same:
 
 
 def _titles(rows: pd.DataFrame) -> list[str]:
-    seeds = content.several_seeds(rows)
     return [
-        row["label"]
-        + ("" if content.absent(row["keep"]) else f", {100 * row['keep']:g} % {row['block']}")
-        + (f", seed {row['seed']}" if seeds else "")
+        row["label"] + ("" if content.absent(row["keep"]) else f", {100 * row['keep']:g} % {row['block']}")
         for _, row in rows.iterrows()
     ]
 

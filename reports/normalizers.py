@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _READING = (
-    "Every row is one set of stored transcripts; only the normaliser differs. Intervals are 95 % over utterances.",
+    "Every row is one set of stored transcripts; only the normaliser differs. Intervals are 95 %.",
     "**Kendall's tau** compares the order of all cells by error rate with that of the first normaliser. A **rank** "
-    "counts a difference only where its interval leaves out zero; a **place by rate alone** counts every one.",
+    "counts a difference only where it is significant; a **place by rate alone** counts every one.",
 )
 
 

@@ -1,4 +1,4 @@
-"""Report ``table``: the leaderboard as Markdown for people and as CSV for programs."""
+"""Report ``table``: the leaderboard as Markdown for people, LaTeX for papers and CSV for programs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from benchmark.api import Report
 from benchmark.registry import REGISTRY
 from benchmark.store.files import write_atomically
 from reports import _content as content
+from reports._latex import latex
+from reports._marks import BEST, flags
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,10 +23,10 @@ _WIDEST = 40
 
 @REGISTRY.register("report", "table")
 class Table(Report):
-    """`leaderboard.md` (two blocks, reference rows first, failures in place) and `leaderboard.csv` (every column)."""
+    """`leaderboard.md` and `.tex` (blocks, references first, failures in place), `.csv` (entries), `cells.csv`."""
 
     def write(self, frame: pd.DataFrame, out: Path | str) -> list[Path]:
-        """Write both files.
+        """Write the files.
 
         Raises:
             StoreError: nothing to report, or no scores in the frame.
@@ -34,7 +36,9 @@ class Table(Report):
         out.mkdir(parents=True, exist_ok=True)
         return [
             write_atomically(out / "leaderboard.md", "\n".join(markdown(boards))),
+            write_atomically(out / "leaderboard.tex", "\n".join([*latex(boards), ""])),
             write_atomically(out / "leaderboard.csv", csv(boards)),
+            write_atomically(out / "cells.csv", frame.to_csv(index=False, lineterminator="\n")),
         ]
 
     def show(self, frame: pd.DataFrame, console: Console) -> None:
@@ -49,10 +53,10 @@ class Table(Report):
 
 
 def csv(boards: Sequence[content.Board]) -> str:
-    """Return every column of the frame, in the order of the table; fractions and plain numbers."""
+    """Return every column of the entries, in the order of the table; fractions and plain numbers."""
     import pandas as pd
 
-    rows = pd.concat([board.rows for board in boards]).drop_duplicates("cell")
+    rows = pd.concat([board.rows for board in boards]).drop_duplicates("entry")
     return rows.to_csv(index=False, lineterminator="\n")
 
 
@@ -63,14 +67,20 @@ def markdown(boards: Sequence[content.Board]) -> Iterator[str]:
         shown = board.columns
         yield from ("", f"## {escape(board.title)}", "")
         for section in board.sections:
-            yield from (f"### {escape(section.title)}", "", *grid(content.cells(section.rows, shown), shown), "")
+            marks = flags(section.block, section.rows, content.score_column(section.rows))
+            best = [BEST in marks.get(str(entry), "") for entry in section.rows["entry"]]
+            yield from (f"### {escape(section.title)}", "", *grid(content.cells(section.rows, shown), shown, best), "")
         yield from (f"- {escape(note)}" for note in board.notes)
     yield from ("", "## What the columns mean", "", *(f"- {line}" for line in content.DEFINITIONS), "")
 
 
-def grid(rows: Sequence[Sequence[content.Cell]], shown: Sequence[content.Column]) -> list[str]:
-    """Return a Markdown table, padded so that it reads well as plain text too."""
-    texts = [[escape(column.name) for column in shown], *([escape(cell.text) for cell in row] for row in rows)]
+def grid(
+    rows: Sequence[Sequence[content.Cell]], shown: Sequence[content.Column], bold: Sequence[bool] = ()
+) -> list[str]:
+    """Return a Markdown table, padded so that it reads well as plain text too; ``bold`` says which rows stand out."""
+    told = [[escape(cell.text) for cell in row] for row in rows]
+    told = [[f"**{text}**" for text in row] if at < len(bold) and bold[at] else row for at, row in enumerate(told)]
+    texts = [[escape(column.name) for column in shown], *told]
     # the reason of a failure may stick out: it must not blow up its column in every other row
     widths = [max(3, *(len(row[at]) for row in texts if len(row[at]) <= _WIDEST)) for at in range(len(shown))]
     ruler = [":" + "-" * (w - 1) if c.words else "-" * (w - 1) + ":" for c, w in zip(shown, widths, strict=True)]

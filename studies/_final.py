@@ -169,7 +169,7 @@ def outcome(spec: StudySpec, tested: Sequence[Tested], chosen: str | None) -> di
     if chosen is None:
         gains = [one["difference"] for one in entries[2:] if "difference" in one]
         for gain, p in zip(gains, holm([gain["p"] for gain in gains]), strict=True):
-            gain["p_holm"] = p
+            gain["p_holm"] = float(p)
     return {
         "split": split,
         "seeds": list(spec.test.seeds),

@@ -21,6 +21,8 @@ _CHUNK = 1 << 17
 
 FEWEST_SPEAKERS = 5
 """With fewer speakers utterances are resampled: there would be too few different resamples."""
+FEW_SPEAKERS = 20
+"""With fewer speakers intervals over them are somewhat too narrow, and whoever shows them says so."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ and times are means over the finished seeds. What differs, or is new:
 | failed, stopped, missing | seeds without a result: went wrong, stopped by a study, asked for and not there |
 | status | ok where one seed is finished; else failed, pruned or missing, whichever comes first |
 | error | what became of the seeds without a result; empty where there are none |
+| <split>_no_worse | mean over the seeds |
 | <split>_<metric>_sd, _min, _max | of the seeds: standard deviation (of a sample), least, most |
 """
 
@@ -30,6 +31,7 @@ _MEANS = (
     *("macs_encoder", "macs_cross_kv", "macs_decoder_token", "macs_first_token"),
     *("rtfx", "rtfx_lo", "rtfx_hi", "speedup", "encoder_ms", "peak_memory"),
 )
+_PARTS = ("", "_lo", "_hi", "_delta", "_delta_lo", "_delta_hi", "_delta_p")
 _WITHOUT_RESULT = ("failed", "pruned", "missing")
 _SAID = {"failed": "failed", "pruned": "stopped", "missing": "missing"}
 
@@ -42,45 +44,65 @@ def entries(frame: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    attrs = frame.attrs
+    attrs, rates = frame.attrs, list(_rates_in(frame))
+    frame = frame.copy()  # in one piece: several normalisers bring so many columns that pandas warns of it otherwise
+    frame.attrs = {}  # pandas copies them at every step, which would take most of the time
     order = {"ok": 0} | {status: at for at, status in enumerate(_WITHOUT_RESULT, 1)}
     by_result = frame.assign(_order=frame["status"].map(order)).sort_values(["_order", "seed"], kind="stable")
     first = by_result.drop_duplicates("entry").set_index("entry").reindex(frame["entry"].unique())
-    done = frame[frame["status"] == "ok"]
-    groups = done.groupby("entry", sort=False)
-    table = first.drop(columns=["_order", *_means_in(frame)])
-    means = groups[list(_MEANS)].agg("mean").astype("float64")
-    table = table.assign(**means.reindex(table.index))
-    spread: dict[str, pd.Series] = {}
-    for name in _rates_in(frame):
-        for part in ("", "_lo", "_hi", "_delta", "_delta_lo", "_delta_hi", "_delta_p"):
-            if f"{name}_mean{part}" in first:
-                table[name + part] = first[f"{name}_mean{part}"]
-        rates = groups[name]
-        spread |= {f"{name}_sd": rates.std(), f"{name}_min": rates.min(), f"{name}_max": rates.max()}
-    counted = pd.DataFrame(
-        {
-            "cells": groups["cell"].agg(",".join),
-            "seeds": groups.size(),
-            "seed_list": groups["seed"].agg(lambda seeds: ",".join(map(str, sorted(seeds)))).astype("str"),
-            **{_SAID[status]: _count(frame, status) for status in _WITHOUT_RESULT},
-            **spread,
-        }
-    ).reindex(table.index)
+    found = pd.concat([_numbers(frame, first, rates), _counted(frame)], axis=1).reindex(first.index)
     numbers = ["seeds", *_SAID.values()]
-    counted[numbers] = counted[numbers].fillna(0).astype("int64")
-    counted[["cells", "seed_list"]] = counted[["cells", "seed_list"]].astype("object").fillna("")
-    said = pd.Series({name: _said(rows) for name, rows in frame[frame["status"] != "ok"].groupby("entry", sort=False)})
-    table["error"] = said.reindex(table.index).fillna("") if len(said) else ""
-    joined = pd.concat([table.drop(columns=[name for name in counted if name in table]), counted], axis=1)
-    joined = joined.rename_axis("entry").reset_index()
+    found[numbers] = found[numbers].fillna(0).astype("int64")
+    found[["cells", "seed_list", "error"]] = found[["cells", "seed_list", "error"]].astype("object").fillna("")
+    rest = first.drop(columns=["_order", *_means_in(frame, rates), *(name for name in found if name in first)])
+    joined = pd.concat([rest, found], axis=1).rename_axis("entry").reset_index()[_order(frame, found, rates)]
     joined.attrs = attrs
     return joined
 
 
-def _means_in(frame: pd.DataFrame) -> list[str]:
+def _order(frame: pd.DataFrame, found: pd.DataFrame, rates: list[str]) -> list[str]:
+    """Return the names of columns: those of a cell in their order, then what only entries have."""
+    gone = set(_means_in(frame, rates))
+    of_cells = [name for name in map(str, frame) if name not in gone]
+    return [*of_cells, *(name for name in map(str, found) if name not in of_cells)]
+
+
+def _numbers(frame: pd.DataFrame, first: pd.DataFrame, rates: list[str]) -> pd.DataFrame:
+    """Return what is a mean over the finished seeds, and how far these lie apart."""
+    import pandas as pd
+
+    groups = frame[frame["status"] == "ok"].groupby("entry", sort=False)
+    shares = [name for name in map(str, frame) if name.endswith("_no_worse")]
+    columns: dict[str, pd.Series] = {}
+    for name in rates:
+        parts = [part for part in _PARTS if f"{name}_mean{part}" in first]
+        columns |= {name + part: first[f"{name}_mean{part}"] for part in parts}
+        columns |= {f"{name}_sd": groups[name].std(), f"{name}_min": groups[name].min()}
+        columns[f"{name}_max"] = groups[name].max()
+    means = groups[[*_MEANS, *shares]].agg("mean").astype("float64")
+    return pd.concat([means, pd.DataFrame(columns)], axis=1)
+
+
+def _counted(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return which cells and seeds an entry has, and what became of the others."""
+    import pandas as pd
+
+    groups = frame[frame["status"] == "ok"].groupby("entry", sort=False)
+    without = frame[frame["status"] != "ok"].groupby("entry", sort=False)
+    return pd.DataFrame(
+        {
+            "cells": groups["cell"].agg(",".join),
+            "seeds": groups.size(),
+            "seed_list": groups["seed"].agg(lambda seeds: ",".join(map(str, sorted(seeds)))).astype("object"),
+            **{_SAID[status]: _count(frame, status) for status in _WITHOUT_RESULT},
+            "error": pd.Series({name: _said(rows) for name, rows in without}, dtype="object"),
+        }
+    )
+
+
+def _means_in(frame: pd.DataFrame, rates: list[str]) -> list[str]:
     """Return the columns that hold an entry's numbers in every row of its cells."""
-    ours = [f"{name}_mean" for name in _rates_in(frame)]
+    ours = [f"{name}_mean" for name in rates]
     return [name for name in map(str, frame) if any(name == mean or name.startswith(f"{mean}_") for mean in ours)]
 
 

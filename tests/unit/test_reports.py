@@ -85,14 +85,20 @@ def test_each_recipe_is_a_board_and_the_untrained_model_is_on_all(tmp_path: Path
     assert len(draw(frame(run, normalizer=Plain())).subfigs) == 2
 
 
-def test_seeds_get_a_column_when_there_are_several(tmp_path: Path) -> None:
+def test_seeds_are_one_row_with_their_number_and_spread(tmp_path: Path) -> None:
     run = open_run(tmp_path / "run", create=True)
     for seed in (0, 1):
         commit(run, ok_data(spec(seed=seed)), 0.1, {"test": 5})
         commit(run, ok_data(spec("imp", "prunable_nominal", 0.5, seed=seed)), 0.1, {"test": 5})
+    fail(run, spec("imp", "prunable_nominal", 0.5, seed=2), "too far")
     table = frame(run, normalizer=Plain())
-    assert "seed" in [column.name for column in content.columns(table)]
-    assert table["rank"].dropna().tolist() == [1, 1]
+    (board,) = content.boards(table)
+    imp = board.rows[board.rows["method"] == "imp"].squeeze()
+    told = {column.name: column.fill(imp).text for column in board.columns}
+    assert told["seeds"] == "2 of 3" and told["rank"] == "1"
+    rates = table.loc[table["method"].eq("imp"), "test_wer"].dropna()
+    assert told["±"] == f"{100 * rates.std():.2f}"
+    assert "too far" in imp["error"] and len(board.rows) == 2
     render(draw(table), "svg")
 
 
@@ -106,8 +112,8 @@ def test_settings_of_two_metrics_are_reported_each_in_its_own(tmp_path: Path, mo
     table = frame(run, normalizer="auto", faults=[])
     by_code = {board.rows["language"].iloc[0]: board for board in content.boards(table)}
     headings = {code: [column.name for column in board.columns] for code, board in by_code.items()}
-    assert "WER test % [95 %]" in headings["xa"] and "CER %" in headings["xa"]
-    assert "CER test % [95 %]" in headings["xb"] and "WER %" in headings["xb"]
+    assert "WER test % [95 %]" in headings["xa"] and "CER % [95 %]" in headings["xa"]
+    assert "CER test % [95 %]" in headings["xb"] and "WER % [95 %]" in headings["xb"]
     assert by_code["xa"].notes[0].startswith("Normaliser auto; signature wer|words:1|word|greedy")
     assert by_code["xb"].notes[0].startswith("Normaliser auto; signature cer|letters:1|char|greedy")
     assert by_code["xc"].notes[0] == "Normaliser auto; no scores."
@@ -115,7 +121,7 @@ def test_settings_of_two_metrics_are_reported_each_in_its_own(tmp_path: Path, mo
     for name in ("table", "page", "pareto"):
         REGISTRY.get("report", name).write(table, tmp_path / "out")
     text = (tmp_path / "out" / "leaderboard.md").read_text()
-    assert text.count("| CER test % [95 %] |") == 2  # two blocks
+    assert text.count("CER test % [95 %]") == 2  # two blocks
     figure = draw(table)
     assert sorted(part.axes[0].get_ylabel()[:3] for part in figure.subfigs) == ["CER", "WER", "WER"]
 
@@ -189,14 +195,34 @@ def test_markdown_shows_every_cell_and_escapes(written: dict[str, Path]) -> None
         assert said in text
 
 
-def test_csv_holds_every_column_of_every_cell(written: dict[str, Path], table: pd.DataFrame) -> None:
+def test_csv_holds_every_column_of_every_entry_and_cell(written: dict[str, Path], table: pd.DataFrame) -> None:
     rows = list(csv.DictReader(io.StringIO(written["leaderboard.csv"].read_text())))
     assert len(rows) == 23
-    assert set(rows[0]) == set(table.columns)
+    assert {name for name in table if "_mean" not in name} < set(rows[0])
     assert rows[0]["method"] == "dense"
     assert float(rows[0]["test_wer"]) == pytest.approx(float(table.query("method == 'dense'")["test_wer"].iloc[0]))
-    assert rows[0]["params_stored"].isdigit()
     assert [row["status"] for row in rows].count("failed") == 1
+    cells = list(csv.DictReader(io.StringIO(written["cells.csv"].read_text())))
+    assert len(cells) == 23 and set(cells[0]) == set(table.columns)
+    assert cells[0]["params_stored"].isdigit()
+
+
+def test_latex_marks_the_best_and_what_is_dominated(written: dict[str, Path], table: pd.DataFrame) -> None:
+    text = written["leaderboard.tex"].read_text()
+    for rule in ("\\toprule", "\\midrule", "\\bottomrule"):
+        assert text.count(rule) == 3  # one table a block
+    (board,) = content.boards(table)
+    body = [line for line in text.splitlines() if line.endswith("\\\\") and "method" not in line]
+    assert len(body) == len(board.rows)
+    mask = board.rows[board.rows["block"] == "mask"]
+    best = mask.loc[mask.groupby("keep")["test_error"].idxmin()]
+    bold = [line for line in body if line.startswith("\\textbf")]
+    assert {(row["label"], row["keep"]) for _, row in best.iterrows()} <= {
+        (label, keep) for label in mask["label"] for keep in mask["keep"]
+        if any(f"{{{label.replace('_', chr(92) + '_')}}}" in line and f"{{{100 * keep:.0f} " in line for line in bold)
+    }  # fmt: skip
+    assert any(line.startswith("\\color{gray}") for line in body)
+    assert "script" not in text and "FAILED" in text
 
 
 def test_pictures_are_whole_and_the_same_each_time(written: dict[str, Path], table: pd.DataFrame) -> None:
