@@ -52,7 +52,7 @@ def _kept(lists: Sequence[Sequence[Column]], by: Sequence[Board]) -> set[str]:
     return {
         one.key
         for some, board in zip(lists, by, strict=True)
-        for one in filled(some, [row for block in board.blocks for row in block.rows.to_dict("records")])
+        for one in filled(some, [row for block in board.blocks for row in block.records])
     }
 
 
@@ -63,6 +63,8 @@ class _Numbers:
         self.view, self.board = view, board
         self.score = f"{column(view.split)}_error"
         self.scale = marks.Scale.of(pd.concat([block.rows for block in board.blocks]), self.score)
+        done = pd.concat([block.rows.loc[block.rows["status"].eq("ok"), "seeds"] for block in board.blocks])
+        self.seeds = int(done.mode().iloc[0]) if len(done) else 1
         self.marks = {block.block: marks.flags(block, self.score) for block in board.blocks}
         yardstick = marks.dense(board)
         self.dense = None if yardstick is None else self.scale.at(yardstick[self.score])
@@ -77,7 +79,7 @@ class _Numbers:
         """Return what the switch puts in: titles, the place of dense, and a row's marks, bar, texts and sort keys."""
         rows = {}
         for block in self.board.blocks:
-            for row in block.rows.to_dict("records"):
+            for row in block.records:
                 cells = [_cell(one, row) for one in scored]
                 rows[str(row["entry"])] = [self.marked(block, str(row["entry"])), self.bar(row), cells]
         return {
@@ -107,7 +109,7 @@ def _board(by: Sequence[Board], shown_: Sequence[Column], numbers: Sequence[_Num
             {
                 "block": block.block,
                 "title": block.title,
-                "rows": [_row(row, block, shown_, first) for row in block.rows.to_dict("records")],
+                "rows": [_row(row, block, shown_, first) for row in block.records],
             }
             for block in board.blocks
         ],
@@ -115,7 +117,9 @@ def _board(by: Sequence[Board], shown_: Sequence[Column], numbers: Sequence[_Num
             {
                 "metric": one.board.metric.upper(),
                 "summary": marks.summary(one.view, one.board, margin),
+                "what": _what(one),
                 "cards": list(_cards(one)),
+                "seeds": one.seeds,
                 "notes": [shown(note, 600) for note in one.board.notes],
                 "scale": one.scale.said,
                 "dense": one.dense,
@@ -123,6 +127,21 @@ def _board(by: Sequence[Board], shown_: Sequence[Column], numbers: Sequence[_Num
             for one in numbers
         ],
     }
+
+
+def _what(numbers: _Numbers) -> str:
+    """Return what the error rates of a board are, by one normaliser."""
+    view, board = numbers.view, numbers.board
+    rows = pd.concat([block.rows for block in board.blocks])
+    prefix = column(view.split)
+    used, drawn = (
+        rows.get(f"{prefix}_{name}", pd.Series(dtype="object")).dropna() for name in ("utterances", "resampled")
+    )
+    told = [f"{board.metric.upper()} on {view.split}" + (f", {int(used.iloc[0]):,} utterances" if len(used) else "")]
+    told += [f"means over {numbers.seeds} seeds"] if numbers.seeds > 1 else []
+    told += [f"in brackets 95 % bootstrap intervals over {drawn.iloc[0]}"] if len(drawn) else []
+    told += [f"normaliser {view.normalizer}", *(f"signature {one}" for one in board.signatures)]
+    return shown("; ".join(told) + ".", 600)
 
 
 def _groups(shown_: Sequence[Column]) -> list[tuple[str, int]]:
@@ -137,7 +156,7 @@ def _judged(board: Board) -> str:
 
 def _row(row: dict[Any, Any], block: Block, shown_: Sequence[Column], numbers: _Numbers) -> dict[str, Any]:
     entry, status = str(row["entry"]), str(row["status"])
-    pill, tone = _pill(row)
+    pill, tone = _pill(row, numbers.seeds)
     return {
         "entry": entry,
         "status": status,
@@ -153,17 +172,26 @@ def _row(row: dict[Any, Any], block: Block, shown_: Sequence[Column], numbers: _
     }
 
 
+def _telling(rows: pd.DataFrame) -> list[str]:
+    """Return what boards differ in; what goes with another one (a corpus with its language) tells nothing more."""
+    found: list[str] = []
+    for name in ("language", "corpus", "model"):
+        if len(rows[[*found, name]].drop_duplicates()) > (len(rows[found].drop_duplicates()) if found else 1):
+            found.append(name)
+    return found
+
+
 def _lost(row: dict[Any, Any]) -> int:
     return sum(int(row[name]) for name in ("failed", "stopped", "missing"))
 
 
-def _pill(row: dict[Any, Any]) -> tuple[str, str]:
-    """Return what is said beside a name, and in which tone: what became of it, or of some of its seeds."""
+def _pill(row: dict[Any, Any], usual: int) -> tuple[str, str]:
+    """Return what is said beside a name, and in which tone: what became of it or its seeds, or an odd number."""
     if row["status"] != "ok":
         return STATUS.get(str(row["status"]), str(row["status"])), _TONES.get(str(row["status"]), "off")
     if _lost(row):
         return f"{int(row['seeds'])} of {int(row['seeds']) + _lost(row)} seeds", "warn"
-    return (f"{int(row['seeds'])} seeds", "off") if row["seeds"] > 1 else ("", "")
+    return ("", "") if row["seeds"] == usual else (f"{int(row['seeds'])} seed{'s' * (row['seeds'] > 1)}", "off")
 
 
 def _cards(numbers: _Numbers) -> Iterator[dict[str, Any]]:
@@ -171,7 +199,7 @@ def _cards(numbers: _Numbers) -> Iterator[dict[str, Any]]:
     for block in numbers.board.blocks:
         title = block.title.split(":")[0]
         if block.block == "reference":
-            done = [row for row in block.rows.to_dict("records") if row["status"] == "ok"]
+            done = [row for row in block.records if row["status"] == "ok"]
             rows = sorted(done, key=lambda row: (row["method"] not in REFERENCES, row["label"] != row["method"]))[:5]
             best = [
                 marks.Best("", str(row["entry"]), shown(str(row["label"]), 80), interval(row, numbers.score).text, "")
@@ -199,6 +227,6 @@ def choices(view: View) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     ]
     selects = [
         {"name": name, "legend": name.capitalize(), "values": [visible(str(one)) for one in rows[name].unique()]}
-        for name in ("language", "corpus", "model")
+        for name in _telling(rows)
     ]
     return ([one for one in boxes if len(one["values"]) > 1], [one for one in selects if len(one["values"]) > 1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,9 @@ def details(rows: pd.DataFrame, frame: pd.DataFrame) -> dict[str, Any]:
     unique = rows.drop_duplicates("entry").to_dict("records")
     whole = len(unique) <= MOST
     samples = Samples(frame) if whole else None
-    cells = {str(entry): some for entry, some in frame.groupby("entry", sort=False)}
+    cells: dict[str, list[tuple[Any, Any]]] = {}
+    for entry, seed, cell in zip(frame["entry"], frame["seed"], frame["cell"], strict=True):
+        cells.setdefault(str(entry), []).append((seed, cell))
     found: dict[str, Any] = {}
     for row in unique:
         entry = str(row["entry"])
@@ -139,11 +141,12 @@ def _passes(row: Mapping[Any, Any]) -> str:
 
 
 def _provenance(
-    row: Mapping[Any, Any], record: Record | None, cells: pd.DataFrame, frame: pd.DataFrame
+    row: Mapping[Any, Any], record: Record | None, cells: Sequence[tuple[Any, Any]], frame: pd.DataFrame
 ) -> Iterator[tuple[str, str]]:
     yield "seeds", _seeds(row)
-    names = [f"{one.seed}: {one.cell}" for one in cells.itertuples()] if len(cells) > 1 else list(cells["cell"])
-    yield "cells" if len(names) > 1 else "cell", ", ".join(map(str, names[:12])) + (", …" if len(names) > 12 else "")
+    ordered = sorted(cells, key=lambda pair: -1 if absent(pair[0]) else int(pair[0]))
+    names = [f"{seed}: {cell}" if len(cells) > 1 else str(cell) for seed, cell in ordered]
+    yield "cells" if len(names) > 1 else "cell", ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     yield "attempt", str(row["attempt"])
     yield "finished", "" if absent(row["finished"]) else str(row["finished"])
     yield "commit", "" if absent(row["commit"]) else str(row["commit"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -97,12 +97,15 @@ class Best:
 
 def best(block: Block, score: str, marks: dict[str, str]) -> Iterator[Best]:
     """Yield the best entry of each budget of a block, the largest budget first, and how many cannot be told from it."""
-    for keep, race in block.rows.groupby("keep", sort=False):
-        leading = [row for row in race.to_dict("records") if "b" in marks.get(str(row["entry"]), "")]
+    races: dict[float, list[dict[Any, Any]]] = {}
+    for row in block.records:
+        races.setdefault(float(row["keep"]), []).append(row)
+    for keep, race in races.items():
+        leading = [row for row in race if "b" in marks.get(str(row["entry"]), "")]
         if not leading:
             yield Best(percent(keep, 0).text, "", "no result", "", "")
             continue
-        others = int((race["rank"] == 1).sum()) - 1
+        others = sum(not absent(row["rank"]) and row["rank"] == 1 for row in race) - 1
         near = f"{others} more not told apart" if others > 0 else "alone at the top"
         told = "" if absent(leading[0]["rank"]) else near
         for row in leading[:1]:
@@ -113,7 +116,7 @@ def best(block: Block, score: str, marks: dict[str, str]) -> Iterator[Best]:
 def dense(board: Board) -> dict[Any, Any] | None:
     """Return the board's yardstick: the trained model with all its weights."""
     for block in board.blocks:
-        for row in block.rows.to_dict("records") if block.block == "reference" else ():
+        for row in block.records if block.block == "reference" else ():
             if row["method"] == "dense" and row["options"] == "{}" and row["status"] == "ok":
                 return row
     return None
@@ -129,7 +132,7 @@ def summary(view: View, board: Board, margin: float) -> str:
         start = f"The dense model is at {interval(yardstick, score).text} % {name}. "
     told = [said for block in board.blocks if block.block != "reference" for said in [_reach(block, score)] if said]
     points = f"{100 * margin:g} point{'s' * (margin != 0.01)}"
-    whole = start + (f"Shown to be worse than it by less than {points}: {_and(told)}." if told else "")
+    whole = start + (f"Shown to be less than {points} worse: {'; '.join(told)}." if told else "")
     return whole.replace(" %", "\u00a0%")
 
 
@@ -137,17 +140,13 @@ def _reach(block: Block, score: str) -> str:
     rows = block.rows[block.rows["status"].eq("ok") & block.rows[score].notna()]
     if rows.empty:
         return ""
-    name = f"in the {block.block} block"
+    name = f"{block.block} block"
     if "non_inferior" not in rows or rows["non_inferior"].isna().all():
         return ""
     fine = rows[rows["non_inferior"].fillna(value=False).astype(bool)]
     if fine.empty:
-        return f"{name} nothing"
+        return f"{name} none"
     least = fine[fine["keep"] == fine["keep"].min()].sort_values(score)
     one = least.iloc[0]
     rate = f"{100 * one[score]:.1f} %"
     return f"{name} down to {percent(one['keep'], 0).text} kept ({shown(str(one['label']), 60)}, {rate})"
-
-
-def _and(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from benchmark.store.entries import entries
 from reports import _content as content
@@ -19,6 +20,11 @@ class Block:
     block: str
     title: str
     rows: pd.DataFrame
+
+    @cached_property
+    def records(self) -> list[dict[Any, Any]]:
+        """Return the rows one by one; made once, for it takes its time."""
+        return self.rows.to_dict("records")
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ function fill(inner, told) {
 }
 function command(text) {
   const button = make("button", { type: "button" }, "Copy");
-  const code = make("code", { tabindex: "0" }, text);
+  const code = make("code", { tabindex: "0" });
+  text.split(/ (?=--)/).forEach((part, at) => code.append(at ? " " : "", make("span", {}, part))); // breaks before options only
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(text);
@@ -77,8 +78,8 @@ function picture(one, at, kind) {
     one.cells[y].forEach((cell, x) => {
       if (!cell) return;
       const value = cell[at], place = { x: left + wide * x, y: top + high * y, width: wide, height: high };
-      svg.append(draws("rect", { ...place, style: `fill: rgb(var(--heat) / ${(0.04 + 0.96 * value).toFixed(3)})` }));
-      svg.append(draws("text", { x: place.x + wide / 2, y: place.y + 14, "text-anchor": "middle", class: value > 0.6 ? "on" : "" }, written(value)));
+      svg.append(draws("rect", { ...place, style: `fill: rgb(var(--heat) / calc(var(--top) * ${value}))` }));
+      svg.append(draws("text", { x: place.x + wide / 2, y: place.y + 14, "text-anchor": "middle" }, written(value)));
     });
   });
   return make("figure", {}, make("figcaption", {}, `${one.stack}, ${kind}`), svg);
