@@ -94,6 +94,8 @@ def boards(frame: pd.DataFrame) -> list[Board]:
     Raises:
         StoreError: the frame is empty or carries no scores.
     """
+    if frame.empty and frame.attrs.get("problems"):
+        raise StoreError(f"there is nothing to report: no record can be used; {frame.attrs['problems'][0]}")
     if frame.empty:
         raise StoreError("there is nothing to report: the run folder holds no finished and no failed cell")
     if "rank" not in frame:

@@ -45,6 +45,7 @@ def notes(rows: pd.DataFrame) -> Iterator[str]:
     failed, stopped, missing = (int(rows[what].sum()) for what in ("failed", "stopped", "missing"))
     if missing:
         yield f"{missing} cell{'s' * (missing > 1)} MISSING: asked for, and not run yet. The same command goes on."
+    yield from (f"MISSING: {lost}." for lost in about.get("lost", ()))
     if stopped:
         yield f"{stopped} cell{'s' * (stopped > 1)} of a study stopped while training: no result, and no failure."
     if failed:

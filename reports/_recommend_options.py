@@ -35,13 +35,7 @@ Prefer = Annotated[
         help="What to choose by among those that fit.  \\[default: size where only the error is limited, else wer]",
     ),
 ]
-Model = Annotated[list[str] | None, typer.Option("--model", help="Only this model; repeatable.")]
-Corpus = Annotated[list[str] | None, typer.Option("--corpus", help="Only this corpus; repeatable.")]
-Language = Annotated[list[str] | None, typer.Option("--language", help="Only this language; repeatable.")]
-Method = Annotated[list[str] | None, typer.Option("--method", help="Only this method, by name or label; repeatable.")]
-Data = Annotated[list[str] | None, typer.Option("--data", help="Only test data whose hash begins so; repeatable.")]
 Exportable = Annotated[bool, typer.Option("--exportable", help="Only what prunebench export writes: no int8 layers.")]
-Seeds = Annotated[str | None, typer.Option("--seeds", help="Only these seeds: 0,1,2.")]
 Normalizer = Annotated[
     str | None, typer.Option("--normalizer", help="Of the scores.  \\[default: that of the runs' specs]")
 ]

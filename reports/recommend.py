@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from benchmark.cli import _filters as filters
 from benchmark.errors import SpecError, StoreError, nearest
 from benchmark.registry import REGISTRY
-from benchmark.store.filters import Filter
 from reports import _recommend_limits as limiting
 from reports import _recommend_options as options
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from benchmark.store.filters import Filter
 
 _TIMED = ("memory", "rtfx", "speedup")
 
@@ -36,12 +38,12 @@ def recommend(
     min_speedup: options.MinSpeedup = None,
     device: options.Device = None,
     prefer: options.Prefer = None,
-    model: options.Model = None,
-    corpus: options.Corpus = None,
-    language: options.Language = None,
-    method: options.Method = None,
-    data: options.Data = None,
-    seeds: options.Seeds = None,
+    model: filters.Model = None,
+    corpus: filters.Corpus = None,
+    language: filters.Language = None,
+    method: filters.Method = None,
+    data: filters.Data = None,
+    seeds: filters.Seeds = None,
     exportable: options.Exportable = False,
     normalizer: options.Normalizer = None,
     as_json: options.Json = False,
@@ -61,8 +63,7 @@ def recommend(
         rtfx=min_rtfx,
         speedup=min_speedup,
     )
-    kinds = [tuple(some or ()) for some in (model, corpus, language, method, data)]
-    where = Filter(kinds[0], kinds[1], kinds[2], kinds[3], _seeds(seeds), kinds[4])
+    where = filters.filter_of(model, corpus, language, method, data, seeds)
     timed = prefer == "speed" or any(key in bounds for key in _TIMED)
     frame, entries = _frames(runs, where, normalizer, device, timed, exportable)
     raise typer.Exit(_tell(frame, entries, bounds, prefer, as_json))
@@ -81,12 +82,6 @@ def _bounds(**asked: float | str | None) -> dict[str, float]:
             number = limiting.amount(flags[key], value) if isinstance(value, str) else value
             found[key] = limiting.check(flags[key], number, zero=key in ("wer", "cer"))
     return found
-
-
-def _seeds(text: str | None) -> tuple[int, ...]:
-    from benchmark.spec_files import integers
-
-    return () if text is None else tuple(integers(text, "--seeds"))
 
 
 def _frames(

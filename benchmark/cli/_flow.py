@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import NothingToReportError, PrunebenchError, SpecError, StoreError
 from benchmark.registry import REGISTRY
@@ -32,8 +32,10 @@ def carry_out(spec: Leaderboard, out: Path, workers: int | None, quiet: bool) ->
         harness.profile(out, spec, quiet=quiet)
     cells = {path.cell.id for tree in trees for path in tree.cells}
     left_out: list[str] = []
+    broken: list[str] = []
     try:
-        written = report([out], out, spec.normalizer, cells=cells)
+        table, faults = scored_frame([out], spec.normalizer, broken, cells=cells)
+        written = report_table(table, out, left_out=faults)
     except ScoresLeftOutError as error:
         written, left_out = error.written, error.faults
     finally:  # whatever a report runs into, why a cell failed is said
@@ -44,7 +46,8 @@ def carry_out(spec: Leaderboard, out: Path, workers: int | None, quiet: bool) ->
             print(f"keep_artefacts: {spec.keep_artefacts}: {len(dropped)} model(s) deleted, records and plans kept")
     say_written(written)
     say_left_out(left_out)
-    return 1 if outcome.failed or left_out else 0
+    say_broken(broken)
+    return 1 if outcome.failed or left_out or broken else 0
 
 
 class ScoresLeftOutError(PrunebenchError):
@@ -69,24 +72,37 @@ def say_failed(failed: Sequence[Record]) -> None:
         print(f"{len(failed)} cell(s) failed and will be tried again next time:", *lines, sep="\n  ")
 
 
-def report(
-    runs: Sequence[Path], out: Path, normalizer: str, cells: Collection[str] | None = None, show: bool = True
-) -> list[Path]:
-    """Write all reports of some runs into ``out``, print the table, and return the paths written.
+def scored_frame(
+    runs: Sequence[Path], normalizer: str, broken: list[str], **options: Any
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return the scored frame of some runs with their gaps, and the normalisers that broke while it was scored.
 
-    ``normalizer`` may name several, separated by commas: the first ranks, the others stand beside it.
+    Args:
+        runs: run folders.
+        normalizer: one, or several separated by commas: the first ranks, the others stand beside it.
+        broken: where records that cannot be used are named, which are left out.
+        options: further ones of ``benchmark.store.frame.frame``.
 
     Raises:
-        StoreError: a run folder or record that cannot be used, or ``out`` cannot be written.
+        StoreError: a run folder that cannot be used.
         SpecError: no such normaliser, or none for a language.
-        ScoresLeftOutError: a normaliser broke; all was written and shown without its scores.
-        PrunebenchError: a report broke; the others were written.
     """
+    from benchmark.harness.gaps import asked
     from benchmark.store.frame import frame
 
     left_out: list[str] = []
-    table = frame(runs, normalizer=normalizer, cells=cells, faults=left_out)
-    return report_table(table, out, show=show, left_out=left_out)
+    lost: list[str] = []
+    if "cells" not in options:
+        options["asked"] = asked(runs, lost)
+    table = frame(runs, normalizer=normalizer, faults=left_out, problems=broken, **options)
+    table.attrs["lost"] = lost
+    return table, left_out
+
+
+def say_broken(broken: Sequence[str]) -> None:
+    """Name, on stderr, the records that cannot be used."""
+    for problem in broken:
+        print(f"prunebench: error: {problem}; it is left out", file=sys.stderr)
 
 
 def report_table(

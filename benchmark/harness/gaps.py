@@ -11,11 +11,11 @@ from benchmark.store.folders import started
 from benchmark.store.records import RECORD
 
 
-def asked(runs: Sequence[Path | str], problems: list[str]) -> dict[str, dict[str, Any]]:
+def asked(runs: Sequence[Path | str], lost: list[str]) -> dict[str, dict[str, Any]]:
     """Return the identities of the cells without a record that were asked for in run folders, by id.
 
     Specs are grown again only where something is missing. A cell that cannot be made out any more (its method is not
-    installed, or has another version now) is counted in ``problems``.
+    installed, or has another version now) is counted in ``lost``.
 
     Raises:
         StoreError: not a run folder, or a spec there that cannot be used.
@@ -28,10 +28,10 @@ def asked(runs: Sequence[Path | str], problems: list[str]) -> dict[str, dict[str
             if missing:
                 made_out, why = _identities(spec)
                 found |= {cell: made_out[cell] for cell in missing & made_out.keys()}
-                lost = missing - made_out.keys()
-                if lost:
-                    problems.append(
-                        f"{run}: {len(lost)} cell(s) that the leaderboard {spec.get('name')!r} names have no record, "
+                others = missing - made_out.keys()
+                if others:
+                    lost.append(
+                        f"{run}: {len(others)} cell(s) that the leaderboard {spec.get('name')!r} names have no record, "
                         f"and what they are cannot be told here ({why})"
                     )
     return found

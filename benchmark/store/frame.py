@@ -28,7 +28,8 @@
 | <other>__... | the same of every further normaliser, ranks included |
 
 ``frame.attrs`` holds what is said once: normalizer, signature, metric (``error`` where rows differ in it), others
-(prefix of columns to these three), faults, splits, device, devices, data, problems, margin, resamples.
+(prefix of columns to these three), faults, splits, device, devices, data, problems, margin, resamples, and lost
+(from the command line: cells that were asked for, have no record, and cannot be told any more).
 """
 
 from __future__ import annotations

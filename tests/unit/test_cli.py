@@ -228,9 +228,10 @@ def harness(monkeypatch):
     monkeypatch.setitem(sys.modules, "benchmark.harness.run", fake)
     monkeypatch.setattr(benchmark.harness, "run", fake, raising=False)
     monkeypatch.setattr(
-        "benchmark.cli._flow.report",
-        lambda runs, out, normalizer, cells: asked.append(("report", normalizer, len(cells))) or [out / "table.md"],
+        "benchmark.cli._flow.scored_frame",
+        lambda runs, normalizer, broken, cells: asked.append(("report", normalizer, len(cells))) or (None, []),
     )
+    monkeypatch.setattr("benchmark.cli._flow.report_table", lambda table, out, left_out: [out / "table.md"])
     return SimpleNamespace(asked=asked, failed=failed)
 
 
