@@ -212,6 +212,12 @@ def _cards(numbers: _Numbers) -> Iterator[dict[str, Any]]:
             yield {"block": block.block, "title": name, "best": best}
 
 
+def left_out(frame: pd.DataFrame, most: int = 6) -> list[str]:
+    """Return what is not in the numbers, to be seen before them: broken records and broken normalisers."""
+    found = [shown(str(one), 600) for name in ("problems", "faults") for one in frame.attrs.get(name, ())]
+    return found if len(found) <= most else [*found[:most], f"{len(found) - most} more, see the notes below a table"]
+
+
 def choices(view: View) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the filters: boxes of which several may be ticked, and selects, both only where there is a choice."""
     rows = entries_of(view)

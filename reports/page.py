@@ -64,6 +64,7 @@ def page(frame: pd.DataFrame) -> str:
         selects=selects,
         data=data,
         details=told,
+        warnings=filling.left_out(frame),
         whole=told["whole"],
         entries=len(told["entries"]),
         most=MOST,

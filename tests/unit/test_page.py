@@ -16,12 +16,15 @@ import pytest
 
 from benchmark.registry import REGISTRY
 from benchmark.store.entries import entries
+from benchmark.store.folders import open_run
 from benchmark.store.frame import frame
 from reports import _page_marks as marks
 from reports import _page_samples as samples
 from reports._page_details import density
 from reports._page_text import cut, visible
 from reports._page_views import Block, through, views
+from reports.page import page as make_page
+from tests import fake_normalizers as fakes
 from tests.fake_runs import Plain, commit, ok_data, spec
 from tests.page_runs import HOSTILE, SCRIPT, make_all
 
@@ -189,15 +192,50 @@ def test_another_view_has_the_same_columns(table: pd.DataFrame) -> None:
 
 
 def test_one_normaliser_has_no_switch(tmp_path: Path) -> None:
+    run = open_run(tmp_path / "run", create=True)
     for cell in (spec(), spec("imp", "prunable_nominal", 0.5)):
-        commit(tmp_path / "run", ok_data(cell, nominal=cell["budget"]["keep"] or 1.0), 0.1, {"test": 8})
-    (tmp_path / "run" / "prunebench.json").write_text('{"format": 1}')
-    seen = frame(tmp_path / "run", normalizer=Plain())
+        commit(run, ok_data(cell, nominal=cell["budget"]["keep"] or 1.0), 0.1, {"test": 8})
+    seen = frame(run, normalizer=Plain())
     (path,) = REGISTRY.get("report", "page").write(seen, tmp_path / "out")
     page = _Page(path.read_text())
     assert not [one for one in page.all("select") if one.get("id") == "norm"]
     assert page.json("data")["norms"] == [{"name": "plain", "boards": [{}]}]
     assert "plain is not installed here" in page.json("details")["note"]  # Plain() is no plug-in
+
+
+def test_words_and_characters_have_their_own_titles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.only(monkeypatch, fakes.Words, fakes.Letters)
+    run = open_run(tmp_path / "run", create=True)
+    for cell in (spec(), spec("imp", "prunable_nominal", 0.5)):
+        commit(run, ok_data(cell, nominal=cell["budget"]["keep"] or 1.0), 0.2, {"test": 8})
+    page = _Page(make_page(frame(run, normalizer="words,letters")))
+    titles = [one["boards"][0]["titles"] for one in page.json("data")["norms"]]
+    assert [(one["score"], one["other"]) for one in titles] == [("WER test [95 %]", "CER"), ("CER test [95 %]", "WER")]
+
+
+# --- what is not there ------------------------------------------------------------------------------------------------
+
+
+def test_gaps_are_rows_and_broken_records_are_named(tmp_path: Path) -> None:
+    run = open_run(tmp_path / "run", create=True)
+    broken = commit(run, ok_data(spec("magnitude", "prunable_nominal", 0.5)), 0.2, {"test": 8})
+    (broken.path / "record.json").write_text("{")
+    commit(run, ok_data(spec()), 0.2, {"test": 8})
+    problems: list[str] = []
+    seen = frame(
+        run,
+        normalizer="hindi",
+        problems=problems,
+        asked={"feedbeef" * 2: spec("imp", "prunable_nominal", 0.5)},
+    )
+    page = _Page(make_page(seen))
+    assert [one["class"] for one in page.all("tr") if "data-e" in one] == ["ok", "missing"]
+    said = " ".join(" ".join(page.text).split())
+    assert f"Left out: {broken.path}" in said
+    told = page.json("details")["entries"]
+    assert (
+        dict(told[seen.set_index("method").loc["imp", "entry"]]["groups"][2][1])["seeds"] == "none finished, 1 missing"
+    )
 
 
 # --- details and samples ----------------------------------------------------------------------------------------------
