@@ -15,8 +15,8 @@ from benchmark.errors import PrunebenchError, SpecError
 from benchmark.registry import KINDS, REGISTRY, Failure
 
 _FIRST = (
-    *("leaderboard", "run", "plan", "study", "ls", "describe", "report", "score", "merge", "profile"),
-    *("compress", "export", "new", "doctor"),
+    *("leaderboard", "run", "plan", "study", "ls", "describe", "report", "recommend", "score"),
+    *("audit", "bundle", "merge", "profile", "compress", "export", "new", "doctor"),
 )
 """Order in the help; a verb that is not named here follows, by name."""
 
