@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 from benchmark.api import Normalizer, Unit
 from benchmark.errors import SpecError, StoreError
 from benchmark.measure import bootstrap
-from benchmark.measure.alignment import Counts, Distances, counts, distances
+from benchmark.measure.alignment import Aligner, Counts, Distances
 from benchmark.store.folders import WAY_OUT
 from benchmark.text.chosen import AUTO, chosen, for_language, several
 
@@ -37,6 +37,18 @@ class BrokenNormalizerError(SpecError):
     """A normaliser that raised, or returned something that is no string: a plug-in's fault, not the user's."""
 
 
+@dataclass(frozen=True)
+class _Tested:
+    """What cells share that were tested on the same data."""
+
+    of: tuple[list[str], list[str], Sequence[object]]
+    """Ids, texts and speakers as they are stored."""
+    ids: tuple[str, ...]
+    speakers: tuple[str, ...] | None
+    emptied: int
+    align: Aligner
+
+
 class Normalised:
     """A normaliser that meets each distinct text once: cells share their references, and many of their hypotheses.
 
@@ -48,7 +60,7 @@ class Normalised:
     def __init__(self, normalizer: str | Normalizer) -> None:
         self._by_language: dict[str, Normalised] | None = None
         self._known: dict[str, str] = {}
-        self._references: dict[str, tuple[list[str], list[str]]] = {}
+        self._tested: dict[str, _Tested] = {}
         if isinstance(normalizer, str) and normalizer.strip() == AUTO:
             self._by_language = {}
             self.choice = AUTO
@@ -98,13 +110,16 @@ class Normalised:
                 known[text] = self._one(text, key)
         return [known[text] for text in texts]
 
-    def references(self, data_hash: str, texts: list[str], ids: Sequence[str]) -> list[str]:
-        """Return normalised references, made once for all cells that were tested on the same data."""
-        raw, done = self._references.get(data_hash, (None, []))
-        if raw != texts:  # also where a file does not hold what its hash says
-            done = self(texts, ids)
-            self._references[data_hash] = texts, done
-        return done
+    def tested_on(self, data_hash: str, ids: list[str], texts: list[str], speakers: Sequence[object]) -> _Tested:
+        """Return what all cells that were tested on the same data share: it is made once."""
+        known = self._tested.get(data_hash)
+        if known is None or known.of != (ids, texts, speakers):  # also where a file does not hold what its hash says
+            references = self(texts, ids)
+            emptied = sum(bool(raw.strip()) and not done.strip() for raw, done in zip(texts, references, strict=True))
+            align = Aligner(references, self.normalizer.unit)
+            known = _Tested((ids, texts, speakers), tuple(ids), _speakers(speakers), emptied, align)
+            self._tested[data_hash] = known
+        return known
 
     @classmethod
     def each(cls, choice: Choice, faults: list[str] | None = None) -> list[Normalised]:
@@ -204,44 +219,42 @@ def scored(record: Record, split: str, normalised: Normalised) -> Scored:
     """
     language = language_of(record)
     normalised = normalised.of(language)
-    table = record.transcripts(split)
-    ids = [str(key) for key in table["id"]]
+    columns = record.columns(split, "speaker", "truncated")
+    ids = [str(key) for key in columns["id"]]
+    said, heard = (_texts(record, split, name, columns[name], ids) for name in ("reference", "hypothesis"))
     data_hash = str(record.data["data"][split]["hash"])
-    said, heard = (_texts(record, split, name, table[name].tolist(), ids) for name in ("reference", "hypothesis"))
-    references = normalised.references(data_hash, said, ids)
+    shared = normalised.tested_on(data_hash, ids, said, columns.get("speaker", ()))
     hypotheses = normalised(heard, ids)
-    unit = normalised.normalizer.unit
+    main, other = shared.align(hypotheses)
     return Scored(
         cell=record.cell,
         split=split,
         data_hash=data_hash,
-        ids=tuple(ids),
+        ids=shared.ids,
         language=language,
-        main=counts(references, hypotheses, unit),
-        other=distances(references, hypotheses, "char" if unit == "word" else "word"),
+        main=main,
+        other=other,
         empty_hypotheses=sum(not text.strip() for text in hypotheses),
-        emptied=sum(bool(raw.strip()) and not done.strip() for raw, done in zip(said, references, strict=True)),
-        runaways=int(table["truncated"].sum()) if "truncated" in table else 0,
-        unit=unit,
+        emptied=shared.emptied,
+        runaways=sum(map(bool, columns.get("truncated", ()))),
+        unit=normalised.normalizer.unit,
         signature=signature(normalised, decoding_of(record)),
-        speakers=_speakers(table["speaker"].tolist()) if "speaker" in table else None,
+        speakers=shared.speakers,
     )
 
 
 def _speakers(stored: Sequence[object]) -> tuple[str, ...] | None:
     """Return who spoke each utterance; None where that is missing or empty for any."""
     known = tuple(who for who in stored if isinstance(who, str) and who)
-    return known if len(known) == len(stored) else None
+    return known if known and len(known) == len(stored) else None
 
 
 def _texts(record: Record, split: str, name: str, texts: list[object], ids: Sequence[str]) -> list[str]:
     """Return a column of transcripts as it is, if it holds texts: else a normaliser would be blamed."""
-    for text, key in zip(texts, ids, strict=True):
-        if not isinstance(text, str):
-            raise StoreError(
-                f"{record.path}: {name} of utterance {key} ({split}) is {text!r:.40}, not a text; {WAY_OUT}"
-            )
-    return cast("list[str]", texts)
+    if set(map(type, texts)) <= {str}:
+        return cast("list[str]", texts)
+    text, key = next((text, key) for text, key in zip(texts, ids, strict=True) if not isinstance(text, str))
+    raise StoreError(f"{record.path}: {name} of utterance {key} ({split}) is {text!r:.40}, not a text; {WAY_OUT}")
 
 
 def language_of(record: Record) -> str | None:

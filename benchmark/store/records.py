@@ -29,11 +29,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from benchmark.errors import StoreError
+from benchmark.store import transcripts
 from benchmark.store.files import sync, to_json, write_atomically
-from benchmark.store.folders import FORMAT, WAY_OUT, check_format, open_run, read_json, short, unwritable
+from benchmark.store.folders import FORMAT, WAY_OUT, check_format, open_run, read_json, unwritable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,20 +91,22 @@ class Record:
         Raises:
             StoreError: the record has no such split, or its file is missing or broken.
         """
-        import pandas as pd
+        return transcripts.read(self._transcripts(split)).to_pandas()
 
+    def columns(self, split: str, *beside: str) -> dict[str, list[Any]]:
+        """Return ids, references, hypotheses and other columns (where the file has them), as lists.
+
+        Raises:
+            StoreError: as ``transcripts``.
+        """
+        found: dict[str, list[Any]] = transcripts.read(self._transcripts(split), beside).to_pydict()
+        return found
+
+    def _transcripts(self, split: str) -> Path:
         known = self.data.get("data") or {}
         if split not in known:
             raise StoreError(f"{self.path}: no transcripts of split {split!r}; it has: {', '.join(known) or 'none'}")
-        path = self.path / known[split]["transcripts"]
-        try:
-            table = pd.read_parquet(path)
-        except (OSError, ValueError) as error:  # pyarrow's errors for broken files are both of the two
-            raise StoreError(f"{path}: cannot read transcripts ({short(error)}); {WAY_OUT}") from error
-        missing = {"id", "reference", "hypothesis"} - set(table.columns)
-        if missing:
-            raise StoreError(f"{path}: transcripts without a column {min(missing)!r}; {WAY_OUT}")
-        return table
+        return self.path / str(known[split]["transcripts"])
 
 
 class Attempt:
@@ -133,30 +135,13 @@ class Attempt:
     def write_transcripts(
         self, corpus: str, language: str, split: str, columns: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     ) -> str:
-        """Write one split's transcripts (columns, or one mapping an utterance) and return the file's name.
-
-        Half a surrogate pair, which no file in UTF-8 can hold, is stored as U+FFFD.
+        """Write one split's transcripts (see ``benchmark.store.transcripts``) and return the file's name.
 
         Raises:
             StoreError: ``id``, ``reference`` or ``hypothesis`` is missing, or the file cannot be written.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        rows: Any = dict(columns) if isinstance(columns, Mapping) else list(columns)
-        make = pa.table if isinstance(columns, Mapping) else pa.Table.from_pylist
-        try:
-            table = make(rows)
-        except UnicodeEncodeError:
-            table = make(_encodable(rows))
-        missing = {"id", "reference", "hypothesis"} - set(table.column_names)
-        if missing:
-            raise StoreError(f"{self.path}: transcripts of {split!r} lack the column {min(missing)!r}")
-        name = transcripts_name(corpus, language, split)
-        try:
-            pq.write_table(table, self.path / name, compression="zstd")
-        except OSError as error:
-            raise unwritable(self.path / name, error) from error
+        name = transcripts.file_name(corpus, language, split)
+        transcripts.write(self.path / name, columns)
         return name
 
     def commit(self, data: Mapping[str, Any]) -> Record:
@@ -186,15 +171,6 @@ class Attempt:
             shutil.rmtree(self.path)
 
 
-def _encodable(value: Any) -> Any:
-    """Return nested data with U+FFFD for every half of a surrogate pair in its texts."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, Mapping):
-        return {key: _encodable(item) for key, item in value.items()}
-    return [_encodable(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
 def clear_uncommitted(run: Path, cell: str) -> None:
     """Remove a cell's attempts without a record; only for who holds the cell's lock, or they may be in the making."""
     for folder in (run / "runs" / cell).glob("*"):
@@ -205,11 +181,6 @@ def clear_uncommitted(run: Path, cell: str) -> None:
 def new_stamp() -> str:
     """Return a name that sorts by time and is unique across machines, e.g. ``20261124T101500.123456Z-9f86d0``."""
     return f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(3)}"
-
-
-def transcripts_name(corpus: str, language: str, split: str) -> str:
-    """Return the file name of a split's transcripts; a slash in a hub name cannot leave the folder."""
-    return f"transcripts-{quote(corpus, safe='')}-{quote(language, safe='')}-{quote(split, safe='')}.parquet"
 
 
 # --- reading ------------------------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ import benchmark
 from benchmark.api import Budget, Prune
 from benchmark.harness.bench import Bench
 from benchmark.harness.state import State
+from benchmark.measure.alignment import counts
 from benchmark.measure.decoding import Decoding, transcribe
-from benchmark.measure.scores import Normalised, counts
+from benchmark.measure.scores import Normalised
 from benchmark.specs import CorpusSpec, Leaderboard, Row
 from benchmark.whisper.masking import Masker
 from benchmark.whisper.plan import Plan

@@ -9,8 +9,8 @@ import pytest
 
 import benchmark
 from benchmark.corpora.features import log_mels
+from benchmark.measure.alignment import counts
 from benchmark.measure.decoding import Decoding, transcribe
-from benchmark.measure.scores import counts
 from benchmark.text.chosen import for_language
 
 LANGUAGES = ("hi", "ta", "bn", "mr", "en", "de", "tr")

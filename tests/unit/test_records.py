@@ -23,9 +23,9 @@ from benchmark.store.records import (
     new_stamp,
     read_record,
     records,
-    transcripts_name,
 )
 from benchmark.store.timings import timings, write_timing
+from benchmark.store.transcripts import file_name
 from tests.fake_runs import commit, fail, ok_data, spec
 
 
@@ -120,7 +120,7 @@ def test_stamps_are_unique_and_sort_by_time() -> None:
 
 
 def test_a_hub_name_cannot_leave_the_folder() -> None:
-    assert "/" not in transcripts_name("mozilla/../common_voice", "hi", "test")
+    assert "/" not in file_name("mozilla/../common_voice", "hi", "test")
 
 
 def test_transcripts_need_their_columns(run: Path) -> None:
