@@ -215,11 +215,11 @@ def _fill(values: dict[str, dict[str, Any]], names: Sequence[str], entries: Entr
     """Fill in one metric, under its names: rates and differences to dense, of each cell and over the seeds."""
     rates = entries.rates
     pairs = entries.pairs(rates.cells, dense)
-    low, high = bounds(rates.resampled)
+    low, high = rates.bounds()
     told = {cell: _numbers("", rates.observed[at], (low[at], high[at])) for cell, at in rates.at.items()}
-    for cell, yardstick in pairs:
-        (ours, theirs), (one, other) = rates.rows([cell, yardstick])
-        told[cell] |= _numbers("_delta", ours - theirs, bounds(one - other))
+    observed, intervals = rates.differences(pairs)
+    for (cell, _), difference, interval in zip(pairs, observed, intervals.T, strict=True):
+        told[cell] |= _numbers("_delta", difference, interval)
     for entry, cells in entries.members.items():
         over = _over_seeds(entries, entry, dense, told)
         for cell in cells.values():
