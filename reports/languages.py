@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.api import Report
 from benchmark.registry import REGISTRY
+from benchmark.store.entries import entries
 from benchmark.text.chosen import AUTO
 from reports import _content as content
 from reports._files import write_all
@@ -76,7 +77,7 @@ def grids(frame: pd.DataFrame) -> list[Grid]:
     """Return one grid a model, decoding and recipe that was used in several languages."""
     if frame.empty or "rank" not in frame or frame["language"].nunique() < 2:
         return []
-    frame = content.with_all_columns(frame)
+    frame = entries(content.with_all_columns(frame))
     trained = [name for name in frame["recipe"].unique() if name] or [""]
     found = []
     for (model, revision, decoding), rows in _by_machine(frame):
@@ -112,7 +113,7 @@ def _places(rows: pd.DataFrame) -> pd.Series:
 
 def _labels(rows: pd.DataFrame) -> pd.Series:
     """Return the methods' labels, with the budget's tolerance where a method was held to several."""
-    several = rows.groupby(["setting", "block", "keep", "label", "seed"], dropna=False)["cell"].transform("nunique") > 1
+    several = rows.groupby(["setting", "block", "keep", "label"], dropna=False)["entry"].transform("nunique") > 1
     return rows["label"].where(~several, rows["label"] + " ±" + rows["tolerance"].astype(str))
 
 
@@ -148,22 +149,16 @@ def _place(block: str) -> int:
 
 
 def _texts(rows: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Return each cell's text; several seeds become their mean and range."""
+    """Return each entry's text."""
     needed = ["status", *(f"{split}_error{part}" for part in ("", "_lo", "_hi"))]
     table = rows.groupby([*_ROW, "where"], observed=True)[needed].apply(lambda some: _text(some, f"{split}_error"))
     return table.unstack("where")
 
 
 def _text(some: pd.DataFrame, name: str) -> str:
-    fine = some[some["status"] == "ok"]
-    if fine.empty:
-        return "FAILED" if some["status"].eq("failed").any() else "stopped"
-    if len(fine) == 1:
-        return content.interval(fine.iloc[0], name).text
-    values = 100 * fine[name].dropna()
-    if values.empty:
-        return content.NOTHING
-    return f"{values.mean():.1f} [{len(values)} seeds: {values.min():.1f}–{values.max():.1f}]"
+    row = some.iloc[0]  # labels tell entries apart
+    said = {"failed": "FAILED", "pruned": "stopped", "missing": "gap"}
+    return said.get(row["status"]) or content.interval(row, name).text
 
 
 def _made_with(rows: pd.DataFrame) -> Iterator[str]:
@@ -210,10 +205,12 @@ def csv(found: list[Grid]) -> str:
 def draw(found: list[Grid]) -> Figure:
     """Return the picture: a heat map a grid, darker is worse, every number written in."""
     import seaborn as sns
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     height = sum(1.6 + 0.3 * len(grid.errors) for grid in found)
     figure = Figure(figsize=(3.2 + 0.85 * max(len(grid.languages) for grid in found), height), layout="constrained")
+    FigureCanvasAgg(figure)  # seaborn measures every label: without a canvas each makes a picture of its own, and keeps it
     panels = figure.subplots(
         len(found), squeeze=False, gridspec_kw={"height_ratios": [len(grid.errors) for grid in found]}
     )
