@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 def write_all(out: Path | str, stem: str, markdown: str, csv: str, draw: Callable[[], Figure]) -> list[Path]:
     """Write ``stem`` as ``.md``, ``.csv``, ``.png`` and ``.svg`` into the folder ``out`` and return the paths.
 
-    ``draw`` is called for each picture: a layout depends on what a figure was rendered as before.
+    Both pictures have one layout, which would else depend on what the figure was rendered as before.
     """
     from reports.pareto import render
 
+    figure = draw()
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     return [
         write_atomically(out / f"{stem}.md", markdown),
         write_atomically(out / f"{stem}.csv", csv),
-        *(write_atomically(out / f"{stem}.{kind}", render(draw(), kind)) for kind in ("png", "svg")),
+        *(write_atomically(out / f"{stem}.{kind}", render(figure, kind)) for kind in ("png", "svg")),
     ]

@@ -210,7 +210,7 @@ def draw(found: list[Grid]) -> Figure:
 
     height = sum(1.6 + 0.3 * len(grid.errors) for grid in found)
     figure = Figure(figsize=(3.2 + 0.85 * max(len(grid.languages) for grid in found), height), layout="constrained")
-    FigureCanvasAgg(figure)  # seaborn measures every label: without a canvas each makes a picture of its own, and keeps it
+    FigureCanvasAgg(figure)  # seaborn measures every label, and without a canvas makes and keeps a picture for each
     panels = figure.subplots(
         len(found), squeeze=False, gridspec_kw={"height_ratios": [len(grid.errors) for grid in found]}
     )

@@ -187,12 +187,15 @@ def rates_of_resamples(errors: np.ndarray, lengths: np.ndarray, resamples: int, 
         raise ValueError(f"errors of shape {errors.shape} do not go with lengths of shape {lengths.shape}")
     if resamples < 1 or not len(lengths):
         raise ValueError(f"{resamples} resamples of {len(lengths)} utterances: at least one of each is needed")
-    sums = np.vstack([errors, lengths]).astype(np.float64).T  # one product gives all numerators and the denominator
-    resampled = np.concatenate([weights @ sums for weights in _weights(len(lengths), resamples, seed)])
-    words = resampled[:, -1:]
-    rates: np.ndarray = np.full_like(resampled[:, :-1], np.nan)
-    np.divide(resampled[:, :-1], words, out=rates, where=words > 0)
-    return rates.T
+    sums = np.vstack([errors, lengths]).astype(np.float64)  # one product gives all numerators and the denominator
+    rates = np.full((len(errors), resamples), np.nan)
+    start = 0
+    for weights in _weights(len(lengths), resamples, seed):
+        resampled = sums @ weights.T
+        part = rates[:, start : start + len(weights)]
+        np.divide(resampled[:-1], resampled[-1], out=part, where=resampled[-1] > 0)
+        start += len(weights)
+    return rates
 
 
 def indices(utterances: int, resamples: int, seed: int | Sequence[int]) -> Iterator[np.ndarray]:
