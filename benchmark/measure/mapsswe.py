@@ -42,8 +42,11 @@ def segments(
     Raises:
         ValueError: the lists differ in length.
     """
-    at_a = _errors(references, hypotheses_a)
-    at_b = _errors(references, hypotheses_b)
+    return cut(edits(references, hypotheses_a), edits(references, hypotheses_b))
+
+
+def cut(at_a: np.ndarray, at_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the errors of A and B in each segment, both ``(S,)``, from where they err (see ``edits``)."""
     places = np.concatenate([at_a, at_b])
     if not len(places):
         return np.empty(0, np.int64), np.empty(0, np.int64)
@@ -82,7 +85,7 @@ def mapsswe(errors_a: np.ndarray, errors_b: np.ndarray) -> Mapsswe:
     return Mapsswe(count, mean, sd, z, float(2 * norm.sf(abs(z))))
 
 
-def _errors(references: Sequence[str], hypotheses: Sequence[str]) -> np.ndarray:
+def edits(references: Sequence[str], hypotheses: Sequence[str]) -> np.ndarray:
     """Return where a system errs, a row an error, ``(E, 2)``: the utterance, and the position in its reference.
 
     Word ``i`` of the reference is at ``2 i + 1``, the gap before it at ``2 i``; insertions are in gaps.
