@@ -251,6 +251,9 @@ def _short(value: object) -> str:
 class Model(Plugin):
     """A Whisper checkpoint and how to get it."""
 
+    embedded: ClassVar[bool] = False
+    """Whether it comes with its package, so that a report may load it at once and offline to know its matrices."""
+
     @property
     @abstractmethod
     def revision(self) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.store.records import Record, read_record
 from benchmark.store.scoring import column
 from reports._cells import NOTHING, absent, count, number, percent, si, times
+from reports._density import densities
 from reports._page_samples import Samples
 from reports._page_text import shown
 
@@ -60,7 +61,7 @@ def details(rows: pd.DataFrame, frame: pd.DataFrame) -> dict[str, Any]:
                     told["samples"] = samples.of(row)
                 except SpecError as error:  # a normaliser that breaks: its scores are missing for the same reason
                     told["no_samples"] = shown(str(error))
-                told["density"] = density(_densities(row))
+                told["density"] = density(densities(row))
         found[entry] = told
     return {
         "entries": found,
@@ -68,15 +69,6 @@ def details(rows: pd.DataFrame, frame: pd.DataFrame) -> dict[str, Any]:
         "note": samples.note if samples else "",
         "split": samples.split if samples else "",
     }
-
-
-def _densities(row: Mapping[Any, Any]) -> pd.DataFrame | None:
-    import importlib.util
-
-    if importlib.util.find_spec("reports._density") is None:
-        return None
-    found: pd.DataFrame | None = importlib.import_module("reports._density").densities(row)
-    return found
 
 
 def _folder(row: Mapping[Any, Any]) -> Path:

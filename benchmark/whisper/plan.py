@@ -122,14 +122,11 @@ class Plan:
 
     def nonzero(self, structure: Structure) -> int:
         """Return the prunable weights that are kept, counting every removal (of a factorised matrix, its factors)."""
-        return sum(
-            int(self.mask(matrix).count_nonzero()) if matrix.name in self.masks else self._stored(matrix)
-            for matrix in structure.matrices
-        )
+        return sum(self.nonzero_of(matrix) for matrix in structure.matrices)
 
     def stored(self, structure: Structure) -> int:
         """Return the prunable weights that are saved after surgery: zeros inside what is kept count as stored."""
-        return sum(self._stored(matrix) for matrix in structure.matrices)
+        return sum(self.stored_of(matrix) for matrix in structure.matrices)
 
     def density(self, structure: Structure) -> float:
         """Return the nominal kept fraction of the prunable weights."""
@@ -139,7 +136,12 @@ class Plan:
         """Return the stored kept fraction of the prunable weights."""
         return self.stored(structure) / structure.prunable
 
-    def _stored(self, matrix: Matrix) -> int:
+    def nonzero_of(self, matrix: Matrix) -> int:
+        """Return the weights of one matrix that are kept; of a factorised one, those of its factors."""
+        return int(self.mask(matrix).count_nonzero()) if matrix.name in self.masks else self.stored_of(matrix)
+
+    def stored_of(self, matrix: Matrix) -> int:
+        """Return the weights of one matrix that are saved after surgery; of a factorised one, those of its factors."""
         rows, columns = self.shape(matrix)
         rank = self.ranks.get(matrix.name)
         return rows * columns if rank is None else rank * (rows + columns)

@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 class Nano(Model):
     """A checkpoint that lies beside this file; a subclass names its folder."""
 
+    embedded = True
     folder: ClassVar[Path]
 
     @cached_property
