@@ -9,10 +9,14 @@ import pandas as pd
 import pytest
 import torch
 
+from benchmark.errors import NothingToReportError
 from benchmark.registry import REGISTRY
+from benchmark.store.frame import frame
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import Structure
 from reports._density import densities
+from reports.density import Density
+from tests.fake_runs import make
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +62,21 @@ def test_where_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_table_has_one_row_a_matrix(tmp_path: Path) -> None:
     table = densities(row_of(tmp_path / "run", Plan()))
     assert isinstance(table, pd.DataFrame) and table[["nominal", "stored"]].eq(1).all(axis=None)
+
+
+def test_heat_maps_at_the_tightest_budget(tmp_path: Path, structure: Structure) -> None:
+    run = make(tmp_path / "run", keeps=(0.8, 0.6))
+    table = frame(run, normalizer="identity").assign(model="nano-hi")
+    with pytest.raises(NothingToReportError, match="has a plan here"):
+        Density().write(table, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    for row in table[table["keep"].eq(0.6)].itertuples():
+        first = structure.matrices[0]  # q of the encoder's first layer
+        mask = torch.rand(first.shape, generator=torch.Generator().manual_seed(1)) < 0.5
+        Plan({}, {first.name: mask}).save(run / "runs" / row.cell / row.attempt / "plan.safetensors")
+    paths = {path.suffix: path for path in Density().write(table, tmp_path / "out")}
+    told = pd.read_csv(paths[".csv"])
+    assert set(told["entry"].str.split(", ").str[1]) == {"60 % mask", "60 % stored"}
+    q = told[(told["stack"] == "encoder") & (told["layer"] == 0) & (told["part"] == "self q")]
+    assert q["nominal"].unique() == pytest.approx([float(mask.float().mean())]) and q["stored"].eq(1).all()
+    assert paths[".png"].read_bytes().startswith(b"\x89PNG") and "## imp, 60 % mask" in paths[".md"].read_text()
