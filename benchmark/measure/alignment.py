@@ -9,12 +9,16 @@ from array import array
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from benchmark.api import Unit
 
 _ROW = 5
+_T = TypeVar("_T")
+_Cut = Sequence[Sequence[object]]
+"""Texts in units."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def _rate(errors: np.ndarray, lengths: np.ndarray) -> float:
 
 
 def counts(references: Sequence[str], hypotheses: Sequence[str], unit: Unit = "word") -> Counts:
-    """Align texts and count per utterance what jiwer counts, by the function that jiwer calls, without its lists.
+    """Align texts and count per utterance what jiwer counts, by the engine that jiwer calls, without its lists.
 
     White space is collapsed first; a space between words is a character like any other (jiwer's convention). jiwer
     refuses empty references; here every unit of the hypothesis is then an insertion.
@@ -73,24 +77,25 @@ def counts(references: Sequence[str], hypotheses: Sequence[str], unit: Unit = "w
     Raises:
         ValueError: the lists differ in length.
     """
+
+    return _counts(*_both(references, hypotheses, unit))
+
+
+def _counts(references: _Cut, hypotheses: _Cut) -> Counts:
     from rapidfuzz.distance import Levenshtein
 
-    refs, hyps = _both(references, hypotheses, unit)
-    table = np.zeros((4, len(refs)), np.int64)
-    for row, (ref, hyp) in enumerate(zip(refs, hyps, strict=True)):
-        hits = substitutions = deletions = insertions = 0
-        for run in Levenshtein.opcodes(ref, hyp):  # a run: equal operations in a row
-            if run.tag == "equal":
-                hits += run.src_end - run.src_start
-            elif run.tag == "replace":
-                substitutions += run.src_end - run.src_start
-            elif run.tag == "delete":
-                deletions += run.src_end - run.src_start
-            else:
-                insertions += run.dest_end - run.dest_start
-        table[:, row] = hits, substitutions, deletions, insertions
-    hits_, substitutions_, deletions_, insertions_ = table
-    return Counts(hits_, substitutions_, deletions_, insertions_, hits_ + substitutions_ + deletions_)
+    found = []
+    for reference, hypothesis in zip(references, hypotheses, strict=True):
+        edits = [tag for tag, _, _ in Levenshtein.editops(reference, hypothesis).as_list()]
+        found.append((len(reference), len(edits), edits.count("replace"), edits.count("delete")))
+    lengths, errors, substitutions, deletions = np.array(found, np.int64).reshape(-1, 4).T
+    return Counts(
+        hits=lengths - substitutions - deletions,
+        substitutions=substitutions,
+        deletions=deletions,
+        insertions=errors - substitutions - deletions,
+        lengths=lengths,
+    )
 
 
 def distances(references: Sequence[str], hypotheses: Sequence[str], unit: Unit = "word") -> Distances:
@@ -99,12 +104,15 @@ def distances(references: Sequence[str], hypotheses: Sequence[str], unit: Unit =
     Raises:
         ValueError: the lists differ in length.
     """
+    refs, hyps = _both(references, hypotheses, unit)
+    return Distances(_distances(refs, hyps), np.fromiter(map(len, refs), np.int64, len(refs)))
+
+
+def _distances(references: _Cut, hypotheses: _Cut) -> np.ndarray:
     from rapidfuzz.distance import Levenshtein
     from rapidfuzz.process import cpdist
 
-    refs, hyps = _both(references, hypotheses, unit)
-    errors = cpdist(refs, hyps, scorer=Levenshtein.distance, dtype=np.int64, workers=1)
-    return Distances(np.asarray(errors, np.int64), np.fromiter(map(len, refs), np.int64, len(refs)))
+    return np.asarray(cpdist(references, hypotheses, scorer=Levenshtein.distance, dtype=np.int64, workers=1), np.int64)
 
 
 class Aligner:
@@ -116,9 +124,10 @@ class Aligner:
     """
 
     def __init__(self, references: Sequence[str], unit: Unit) -> None:
-        self._references = references
-        self._units: tuple[Unit, Unit] = ("word", "char") if unit == "word" else ("char", "word")
-        self._lengths = [_lengths(references, unit) for unit in self._units]
+        self._main_is_words = unit == "word"
+        self._cutter = _Cutter()
+        self._words, self._chars = self._cutter.both(references)
+        self._lengths = [_lengths(cut) for cut in self._ordered(self._words, self._chars)]
         self._known: list[dict[str, int]] = [{} for _ in references]
         self._rows = array("q")
         """Flat; a row is hits, substitutions, deletions, insertions, and the errors in the other unit."""
@@ -129,7 +138,7 @@ class Aligner:
         Raises:
             ValueError: there is not one hypothesis a reference.
         """
-        _check(self._references, hypotheses)
+        _check(self._words, hypotheses)
         known = self._known
         new = [place for place, text in enumerate(hypotheses) if text not in known[place]]
         if new:
@@ -141,42 +150,50 @@ class Aligner:
         return main, Distances(others, self._lengths[1])
 
     def _align(self, places: Sequence[int], hypotheses: Sequence[str]) -> None:
-        pairs = [self._references[place] for place in places], [hypotheses[place] for place in places]
-        main, other = counts(*pairs, self._units[0]), distances(*pairs, self._units[1])
-        columns = [main.hits, main.substitutions, main.deletions, main.insertions, other.errors]
-        first = len(self._rows) // _ROW
+        words, chars = self._cutter.both([hypotheses[place] for place in places])
+        pairs = ([self._words[place] for place in places], words), ([self._chars[place] for place in places], chars)
+        first, second = self._ordered(*pairs)
+        main, others = _counts(*first), _distances(*second)
+        columns = [main.hits, main.substitutions, main.deletions, main.insertions, others]
+        row = len(self._rows) // _ROW
         self._rows.frombytes(np.stack(columns, axis=1).tobytes())
-        for row, place in enumerate(places, first):
+        for place in places:
             self._known[place][hypotheses[place]] = row
+            row += 1
+
+    def _ordered(self, words: _T, chars: _T) -> tuple[_T, _T]:
+        return (words, chars) if self._main_is_words else (chars, words)
 
 
-def _lengths(texts: Sequence[str], unit: Unit) -> np.ndarray:
+def _lengths(cut: _Cut) -> np.ndarray:
     """Return how many units each text has; the array is shared and cannot be written."""
-    lengths = np.fromiter(map(len, _units(texts, unit)), np.int64, len(texts))
+    lengths = np.fromiter(map(len, cut), np.int64, len(cut))
     lengths.flags.writeable = False
     return lengths
 
 
-def _check(references: Sequence[str], hypotheses: Sequence[str]) -> None:
+def _check(references: Sequence[object], hypotheses: Sequence[object]) -> None:
     if len(references) != len(hypotheses):
         raise ValueError(f"{len(references)} references do not go with {len(hypotheses)} hypotheses")
 
 
-def _both(
-    references: Sequence[str], hypotheses: Sequence[str], unit: Unit
-) -> tuple[Sequence[Sequence[object]], Sequence[Sequence[object]]]:
-    """Return what is compared: characters as they are, words as numbers."""
+def _both(references: Sequence[str], hypotheses: Sequence[str], unit: Unit) -> tuple[_Cut, _Cut]:
+    """Return references and hypotheses in units."""
     _check(references, hypotheses)
-    refs, hyps = _units(references, unit), _units(hypotheses, unit)
-    if unit == "char":
-        return refs, hyps
-    numbers: defaultdict[object, int] = defaultdict()
-    numbers.default_factory = numbers.__len__
-    number = numbers.__getitem__
-    return [list(map(number, words)) for words in refs], [list(map(number, words)) for words in hyps]
+    cutter, place = _Cutter(), 0 if unit == "word" else 1
+    return cutter.both(references)[place], cutter.both(hypotheses)[place]
 
 
-def _units(texts: Sequence[str], unit: Unit) -> Sequence[Sequence[object]]:
-    """Return the words of each text, or its characters with white space collapsed."""
-    words = [text.split() for text in texts]
-    return words if unit == "word" else [" ".join(some) for some in words]
+class _Cutter:
+    """Cuts texts into what is compared: words as numbers, and characters as they are, white space collapsed."""
+
+    def __init__(self) -> None:
+        numbers: defaultdict[str, int] = defaultdict()
+        numbers.default_factory = numbers.__len__
+        self._number = numbers.__getitem__
+
+    def both(self, texts: Sequence[str]) -> tuple[_Cut, _Cut]:
+        """Return texts in words and in characters."""
+        number = self._number
+        words = [text.split() for text in texts]
+        return [list(map(number, some)) for some in words], [" ".join(some) for some in words]
