@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from benchmark.api import Report
 from benchmark.registry import REGISTRY
 from benchmark.store.entries import entries
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _ROW = ["block", "keep", "label"]
+MOST = 80
+"""Rows of a grid that are drawn."""
 _RANKED = "mean rank"
 _OWN = (
     "Each language is scored by its own normaliser in its own unit, so a row may be read across only as far as the "
@@ -208,14 +212,15 @@ def draw(found: list[Grid]) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    height = sum(1.6 + 0.3 * len(grid.errors) for grid in found)
+    parts = [_drawn(grid.errors) for grid in found]
+    height = sum(1.6 + 0.3 * len(errors) for errors, _ in parts)
     figure = Figure(figsize=(3.2 + 0.85 * max(len(grid.languages) for grid in found), height), layout="constrained")
     FigureCanvasAgg(figure)  # seaborn measures every label, and without a canvas makes and keeps a picture for each
     panels = figure.subplots(
-        len(found), squeeze=False, gridspec_kw={"height_ratios": [len(grid.errors) for grid in found]}
+        len(found), squeeze=False, gridspec_kw={"height_ratios": [len(errors) for errors, _ in parts]}
     )
-    for axes, grid in zip(panels[:, 0], found, strict=True):
-        percent = 100 * grid.errors
+    for axes, grid, (errors, left_out) in zip(panels[:, 0], found, parts, strict=True):
+        percent = 100 * errors
         names = [_row_name(*_key(key)) for key in percent.index]
         sns.heatmap(
             percent.set_axis(names), ax=axes, annot=percent.map(_short).to_numpy(), fmt="", cmap="Greys",
@@ -229,9 +234,23 @@ def draw(found: list[Grid]) -> Figure:
         edges = [n for n in range(1, len(names)) if percent.index[n][0] != percent.index[n - 1][0]]
         axes.hlines(edges, *axes.get_xlim(), colors="#222222", linewidth=1.2)
         axes.set(xlabel="", ylabel="")
-        axes.set_title(grid.title, loc="left", fontsize=9)
+        axes.set_title(grid.title + left_out, loc="left", fontsize=9)
         axes.tick_params(labelsize=8, rotation=0)
     return figure
+
+
+def _drawn(errors: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the rows that a picture has room for, and what is said of the others: the mildest budgets go first."""
+    keeps = errors.index.get_level_values("keep")
+    shown = np.ones(len(errors), bool)
+    pruned = errors.index.get_level_values("block") != "reference"
+    for keep in sorted(set(keeps[pruned]), reverse=True)[:-1]:
+        if shown.sum() <= MOST:
+            break
+        shown &= ~(pruned & (keeps == keep))
+    drawn = errors[shown].head(MOST)
+    rest = len(errors) - len(drawn)
+    return drawn, f"\n{rest} more rows, of milder budgets first, are not drawn: languages.md has all" if rest else ""
 
 
 def _key(key: Any) -> tuple[str, float, str]:

@@ -77,11 +77,11 @@ def _pictures(frame: pd.DataFrame) -> dict[str, Any]:
     """Return the Pareto picture, still and to look into, and what several normalisers do to the same transcripts."""
     from reports import normalizers
     from reports._pareto_interactive import figure_html
-    from reports.pareto import draw, render
+    from reports.pareto import render, still
 
     same = transcripts.same(frame)
     return {
-        "picture": base64.b64encode(render(draw(frame), "svg")).decode(),
+        "picture": base64.b64encode(still(frame, "svg")).decode(),
         "beside": base64.b64encode(render(normalizers.draw(same), "svg")).decode() if same else "",
         "moved": [(one.title, [str(moved) for moved in one.moved]) for one in same],
         "figure": figure_html(frame),
