@@ -32,11 +32,11 @@ class Errors(Report):
         """Write the files.
 
         Raises:
-            NothingToReportError: no finished entry.
+            NothingToReportError: no finished entry with a budget.
         """
-        found = [(board, table) for board in content.boards(frame) if len(table := anatomy(board))]
+        found = [(board, table) for board in content.boards(frame) if (table := anatomy(board))["keep"].notna().any()]
         if not found:
-            raise NothingToReportError("errors: there is no finished cell with a reference word")
+            raise NothingToReportError("errors: there is no finished cell with a budget")
         return write_all(
             out, "errors", "\n".join(markdown(found)), csv([table for _, table in found]),
             lambda: draw(found[:MOST_BOARDS]),

@@ -45,6 +45,6 @@ def test_kinds_are_those_that_jiwer_counts(run: Path, tmp_path: Path) -> None:
 def test_nothing_finished(tmp_path: Path) -> None:
     run = open_run(tmp_path / "run", create=True)
     fail(run, spec("imp", "prunable_nominal", 0.5), "too far")
-    with pytest.raises(NothingToReportError, match="no finished cell"):
+    with pytest.raises(NothingToReportError, match="no finished cell with a budget"):
         Errors().write(frame(run, normalizer="identity"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
