@@ -56,11 +56,12 @@ def races(frame: pd.DataFrame) -> Iterator[Race]:
     Raises:
         StoreError: transcripts that cannot be read, or no scores in the frame.
     """
-    normalised = Normalised(str(frame.attrs["normalizer"])) if frame["status"].eq("ok").any() else None
+    normalised: Normalised | None = None
     for board in content.boards(frame):
         rows = board.rows[board.rows["status"].eq("ok") & board.rows[content.score_column(board.rows)].notna()]
-        if normalised is None or len(rows) < 2:
+        if len(rows) < 2:
             continue
+        normalised = normalised or Normalised(str(frame.attrs["normalizer"]))
         cells = frame[frame["entry"].isin(rows["entry"]) & frame["status"].eq("ok")]
         tested = _tested(cells, content.first_split(frame), normalised)
         drawn = f"{rows[f'{content.column(content.first_split(frame))}_resampled'].iloc[0]}"
