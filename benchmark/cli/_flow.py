@@ -120,22 +120,20 @@ def report_table(
     """
     for name in only:
         REGISTRY.lookup("report", name)
+    from benchmark.forked import LARGE, forked
+
+    plugins = [(name, plugin) for name, plugin in REGISTRY.plugins("report") if not only or name in only]
+
+    def write(named: tuple[str, type[Any]]) -> list[Path] | str:
+        return _written(*named, table, out, needed=named[0] in only)
+
     written: list[Path] = []
     faults = REGISTRY.clashes("report")
-    for name, plugin in REGISTRY.plugins("report"):
-        if only and name not in only:
-            continue
-        try:
-            written += plugin().write(table, out)
-        except NothingToReportError:
-            if name in only:
-                raise
-        except PrunebenchError:
-            raise
-        except OSError as error:
-            raise StoreError(f"{out}: cannot be written ({error.strerror}); give a folder you may write to") from error
-        except Exception as error:  # a plug-in's fault, whatever it is, must name the plug-in and spare the others
-            faults.append(f"report {name!r} ({REGISTRY.owner('report', name)}): {type(error).__name__}: {error}")
+    for result in forked(write, plugins, large=len(table) >= LARGE):
+        if isinstance(result, str):
+            faults.append(result)
+        else:
+            written += result
     if show:
         show_table(table)
     if faults:
@@ -143,6 +141,22 @@ def report_table(
     if left_out:
         raise ScoresLeftOutError(list(left_out), written)
     return written
+
+
+def _written(name: str, plugin: type[Any], table: pd.DataFrame, out: Path, *, needed: bool) -> list[Path] | str:
+    """Write one report and return its files, or what is said of a plug-in that broke."""
+    try:
+        return list(plugin().write(table, out))
+    except NothingToReportError:
+        if needed:
+            raise
+        return []
+    except PrunebenchError:
+        raise
+    except OSError as error:
+        raise StoreError(f"{out}: cannot be written ({error.strerror}); give a folder you may write to") from error
+    except Exception as error:  # a plug-in's fault, whatever it is, must name the plug-in and spare the others
+        return f"report {name!r} ({REGISTRY.owner('report', name)}): {type(error).__name__}: {error}"
 
 
 def normalizer_of(runs: Sequence[Path]) -> str:

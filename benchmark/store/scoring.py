@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.errors import StoreError
+from benchmark.forked import LARGE, forked
 from benchmark.measure.bootstrap import no_worse_share, speakers_to_draw
 from benchmark.measure.scores import (
     METRIC,
@@ -139,13 +140,22 @@ def _scored_by(
 ) -> _Part:
     dense = dense_of(table)
     values: dict[str, dict[str, Any]] = {}
-    for _, setting in table[table["status"] == "ok"].groupby("setting"):
+
+    def score(setting: pd.DataFrame) -> dict[str, dict[str, Any]] | BrokenNormalizerError:
         try:
-            values |= _setting(setting, table.attrs["splits"], found, normalised, dense, margin)
+            return _setting(setting, table.attrs["splits"], found, normalised, dense, margin)
         except BrokenNormalizerError as error:  # the setting has no scores by it: half of them would mislead
             if faults is None:
                 raise
-            faults.append(str(error))
+            return error
+
+    settings = [setting for _, setting in table[table["status"] == "ok"].groupby("setting")]
+    for scores in forked(score, settings, large=len(table) >= LARGE):
+        if isinstance(scores, BrokenNormalizerError):
+            assert faults is not None
+            faults.append(str(scores))
+        else:
+            values |= scores
     metric = "wer" if normalised.choice == AUTO else METRIC[normalised.normalizer.unit]
     return _Part.of(table, normalised.choice, values, metric)
 
