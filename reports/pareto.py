@@ -103,12 +103,37 @@ class Pareto(api.Report):
 def render(figure: Figure, kind: str) -> bytes:
     """Return the figure as a file's content (``png``, ``svg`` or ``pdf``); the same figure gives the same bytes."""
     import matplotlib as mpl
+    from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
     buffer = io.BytesIO()
     dpi = 200 if figure.get_figheight() < WIDTH else 150
+    about = _METADATA.get(kind)
     with mpl.rc_context({"svg.hashsalt": "prunebench", "pdf.fonttype": 42}):
-        figure.savefig(buffer, format=kind, dpi=dpi, metadata=_METADATA.get(kind))
+        if isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine | None):
+            _print(figure, kind, buffer, dpi, about)
+        else:
+            figure.savefig(buffer, format=kind, dpi=dpi, metadata=about)
     return buffer.getvalue()
+
+
+def _print(figure: Figure, kind: str, buffer: io.BytesIO, dpi: int, about: dict[str, None] | None) -> None:
+    """Do what ``savefig`` does, but for drawing all once more before, which is for layouts that are not fixed."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    canvas, before = figure.canvas, figure.dpi
+    try:
+        figure.dpi = dpi
+        if kind == "png":
+            FigureCanvasAgg(figure).print_png(buffer, metadata=about)
+        elif kind == "svg":
+            FigureCanvasSVG(figure).print_svg(buffer, metadata=about)
+        else:
+            FigureCanvasPdf(figure).print_pdf(buffer, metadata=about)
+    finally:
+        figure.dpi = before
+        figure.set_canvas(canvas)
 
 
 def still(frame: pd.DataFrame, kind: str) -> bytes:
