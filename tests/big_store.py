@@ -6,8 +6,9 @@ The full grid is 4 languages x 2 models x (12 methods x 2 blocks x 5 budgets, ``
 seed until there are as many records as were asked for, so that of the last seed not every cell is there. Each record
 has a ``test`` split of 100 utterances of 4 to 14 words by 12 speakers: a tenth to a third of a real test set, as 10,000
 cells with 900 utterances each would mostly measure how fast a disk writes. Good models hear most sentences rightly and
-make the same mistakes; bad ones make their own, and the worst run away. One record in 97 failed, one in 211 was
-stopped, and the last one is cut off.
+make the same mistakes; bad ones make their own, and the worst run away: 58 % of the hypotheses are right and 16 % of
+the pairs (utterance, hypothesis) differ from all others (in a real run of all methods 73 % and 19 %). One record in 97
+failed, one in 211 was stopped, and the last one is cut off.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class Corpus:
         often = 1 / (np.arange(VOCABULARY) + 10)
         lengths = rng.integers(4, 15, utterances)
         said, heard = rng.choice(vocabulary, (2, int(lengths.sum())), p=often / often.sum())
-        ease = rng.exponential(1, len(said)) ** 2 / 2
+        ease = rng.exponential(1, len(said)) ** 3 / 6
         return cls(language, said, np.cumsum(lengths), heard, ease, vocabulary)
 
     def columns(self, error: float, rng: np.random.Generator) -> dict[str, list[Any]]:
@@ -139,8 +140,8 @@ def put(run: Path, cell: dict[str, Any], number: int, corpus: Corpus) -> Record:
     keep = cell["budget"]["keep"] or 1.0
     stored = keep if cell["budget"]["kind"] == "prunable_stored" else 1.0
     growth = METHODS.get(cell["method"]["name"], 0.0) * (1.3 if stored < 1 else 1.0)
-    base = 0.04 if cell["model"]["name"] == MODELS[0] else 0.025
-    error_rate = base * float(np.exp(6 * growth * (1 - keep) ** 1.5) * rng.lognormal(0, 0.05))
+    base = 0.03 if cell["model"]["name"] == MODELS[0] else 0.02
+    error_rate = base * float(np.exp(5 * growth * (1 - keep) ** 1.5) * rng.lognormal(0, 0.05))
     name = attempt.write_transcripts(
         f"fake-{corpus.language}", corpus.language, "test", corpus.columns(error_rate, rng)
     )
