@@ -1,7 +1,12 @@
-"""One thread for torch: models of a test are so small that a second one costs more than it gives."""
+"""One thread for torch: models of a test are so small that a second one costs more than it gives.
+
+And what is there when a module begins is not looked through for garbage any more: before each Fit accelerate asks for
+a whole collection, which would take 0.3 s for what was imported alone, longer than the Fit itself.
+"""
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -10,6 +15,12 @@ import pytest
 from tests.postgres import database, postgres  # noqa: F401  (fixtures)
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; tests' own processes inherit it
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_old_garbage() -> None:
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")
