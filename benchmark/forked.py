@@ -33,7 +33,7 @@ def forked(work: Callable[[T], R], items: Sequence[T], *, large: bool = True) ->
         PrunebenchError: a process was killed.
         Exception: what ``work`` raised.
     """
-    workers = min(_cores(), len(items))
+    workers = min(cores(), len(items))
     if not large or workers < 2 or sys.platform in ("darwin", "win32") or _job is not None:
         yield from map(work, items)
         return
@@ -56,5 +56,6 @@ def _do(place: int) -> Any:
     return work(items[place])
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return the cores given to this process, not the machine's: in a container they differ."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

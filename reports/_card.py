@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.markdown import code, flat, plain, table
 from benchmark.registry import REGISTRY
 from benchmark.reproduce import Recipe
-from benchmark.store.records import MODEL
+from benchmark.store.records import MODEL, folder_of
 from benchmark.store.scoring import column
 from reports import _content as content
 from reports._card_made import limits, made, not_here, synthetic
@@ -40,7 +39,7 @@ def card(frame: pd.DataFrame, recipes: Sequence[Recipe]) -> str:
     data = DatasetCardData(
         language=languages or None, task_categories=[_TASK], pretty_name=flat(title(frame)), tags=tags
     )  # no licence: a record has none, and whoever publishes it chooses
-    best = [pick for board in boards for pick in picks(entries_of(board.rows))]
+    best = [pick for board in boards for pick in picks(board.rows)]
     parts = [
         f"# {plain(title(frame))}",
         *_opening(frame),
@@ -97,15 +96,8 @@ def picks(rows: pd.DataFrame) -> list[pd.Series]:
     return [*(row for _, row in dense.iterrows()), *ours]
 
 
-def entries_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows as entries, whatever they are."""
-    from benchmark.store.entries import entries
-
-    return rows if "seed_list" in rows else entries(rows)
-
-
 def _board(board: content.Board) -> Iterator[str]:
-    rows = entries_of(board.rows)
+    rows = board.rows
     score, metric = content.score_column(rows), board.metric.upper()
     yield f"## {plain(board.title)}"
     headings = ["block", "kept", "best", f"{metric} {content.first_split(rows)} % [95 %]", "Δ to dense [95 %]"]
@@ -208,7 +200,7 @@ def _again(recipes: Sequence[Recipe], frame: pd.DataFrame) -> Iterator[str]:
 
 def _models(best: Sequence[pd.Series], recipes: Sequence[Recipe]) -> Iterator[str]:
     yield "## How to get a model"
-    kept = [row for row in best if (Path(row["run"]) / "runs" / row["cell"] / row["attempt"] / MODEL).is_file()]
+    kept = [row for row in best if (folder_of(row) / MODEL).is_file()]
     if not kept:
         yield (
             "The models of the table were not kept (`keep_artefacts` of the spec). Make them again with "

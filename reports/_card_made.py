@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.markdown import code, plain, table
 from benchmark.registry import REGISTRY
-from benchmark.store.records import read_record
+from benchmark.store.records import folder_of, read_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,8 +51,8 @@ def made(frame: pd.DataFrame) -> Iterator[str]:
     """
     done = frame[frame["status"] == "ok"]
     found: dict[str, Counter[str]] = {}
-    for run, cell, attempt in done[["run", "cell", "attempt"]].itertuples(index=False, name=None):
-        record = read_record(Path(run) / "runs" / cell / attempt)
+    for row in done[["run", "cell", "attempt"]].to_dict("records"):
+        record = read_record(folder_of(row))
         for name, value in _environment(record.data.get("environment") or {}):
             found.setdefault(name, Counter())[value] += 1
     yield "## What made it"

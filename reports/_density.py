@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.registry import REGISTRY
-from benchmark.store.records import PLAN
+from benchmark.store.records import PLAN, folder_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +32,7 @@ def densities(row: Mapping[Any, Any]) -> pd.DataFrame | None:
     """
     import pandas as pd
 
-    path = Path(str(row["run"])) / "runs" / str(row["cell"]) / str(row["attempt"]) / PLAN
+    path = folder_of(row) / PLAN
     structure = _structure(str(row["model"]))
     if structure is None or not path.is_file():
         return None

@@ -10,6 +10,7 @@ import pandas as pd
 from benchmark.store.scoring import column
 from reports import _page_marks as marks
 from reports._cells import absent, interval
+from reports._marks import BEST, DOMINATED, FRONT, flags
 from reports._page_columns import Column, columns, filled
 from reports._page_text import shown, visible
 from reports._page_views import Block, Board, View
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 STATUS = {"ok": "finished", "failed": "failed", "pruned": "stopped", "missing": "missing"}
 _TONES = {"failed": "bad", "pruned": "off", "missing": "off"}
-_WORDS = {"b": "best", "p": "front", "d": "dominated"}
+_WORDS = {BEST: "best", FRONT: "front", DOMINATED: "dominated"}
 _SHORT = {"reference": "reference", "mask": "mask", "stored": "stored"}
 
 
@@ -65,7 +66,7 @@ class _Numbers:
         self.scale = marks.Scale.of(pd.concat([block.rows for block in board.blocks]), self.score)
         done = pd.concat([block.rows.loc[block.rows["status"].eq("ok"), "seeds"] for block in board.blocks])
         self.seeds = int(done.mode().iloc[0]) if len(done) else 1
-        self.marks = {block.block: marks.flags(block, self.score) for block in board.blocks}
+        self.marks = {block.block: flags(block.block, block.rows, self.score) for block in board.blocks}
         yardstick = marks.dense(board)
         self.dense = None if yardstick is None else self.scale.at(yardstick[self.score])
 

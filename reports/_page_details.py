@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.store.records import Record, read_record
+from benchmark.store.records import Record, folder_of, read_record
 from benchmark.store.scoring import column
 from reports._cells import NOTHING, absent, count, number, percent, si, times
 from reports._density import densities
@@ -46,7 +45,7 @@ def details(rows: pd.DataFrame, frame: pd.DataFrame) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for row in unique:
         entry = str(row["entry"])
-        record = read_record(_folder(row)) if whole and row["status"] != "missing" else None
+        record = read_record(folder_of(row)) if whole and row["status"] != "missing" else None
         told: dict[str, Any] = {
             "groups": [
                 ["Configuration", _safe(_configuration(row, record))],
@@ -69,10 +68,6 @@ def details(rows: pd.DataFrame, frame: pd.DataFrame) -> dict[str, Any]:
         "note": samples.note if samples else "",
         "split": samples.split if samples else "",
     }
-
-
-def _folder(row: Mapping[Any, Any]) -> Path:
-    return Path(str(row["run"])) / "runs" / str(row["cell"]) / str(row["attempt"])
 
 
 def _safe(pairs: Iterator[tuple[str, str]]) -> Pairs:

@@ -1,4 +1,4 @@
-"""What a leaderboard's rows are marked with, by one normaliser: best of a budget, dominated, on the front, and why."""
+"""What stands above and beside a leaderboard's rows, by one normaliser: the best of a budget, bars, a summary."""
 
 from __future__ import annotations
 
@@ -7,38 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmark.store.front import non_dominated
 from benchmark.store.scoring import column
 from reports._cells import absent, interval, percent
+from reports._marks import BEST
 from reports._page_text import shown
 from reports._page_views import Block, Board, View
-from reports._pareto_data import main_cost
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _RATIO = 8
 """From this ratio of largest to least on, intervals are drawn on a logarithmic scale."""
-
-
-def flags(block: Block, score: str) -> dict[str, str]:
-    """Return letters an entry: ``b`` best of its budget, ``p`` on the block's front, ``d`` dominated.
-
-    The front is that of the error rate over what the block is judged by, its kept weights or parameters.
-    """
-    rows = block.rows
-    usable = rows[rows["status"].eq("ok") & rows[score].notna()]
-    if block.block == "reference" or usable.empty:
-        return {}
-    found = dict.fromkeys(map(str, usable["entry"]), "")
-    least = usable.groupby("keep")[score].transform("min")
-    for entry in usable.loc[usable[score] == least, "entry"]:
-        found[str(entry)] += "b"
-    costed = usable[usable[main_cost(block.block).column].notna()]
-    front = non_dominated(costed[main_cost(block.block).column].to_numpy(float), costed[score].to_numpy(float))
-    for entry, on in zip(costed["entry"], front, strict=True):
-        found[str(entry)] += "p" if on else "d"
-    return found
 
 
 @dataclass(frozen=True)
@@ -101,7 +80,7 @@ def best(block: Block, score: str, marks: dict[str, str]) -> Iterator[Best]:
     for row in block.records:
         races.setdefault(float(row["keep"]), []).append(row)
     for keep, race in races.items():
-        leading = [row for row in race if "b" in marks.get(str(row["entry"]), "")]
+        leading = [row for row in race if BEST in marks.get(str(row["entry"]), "")]
         if not leading:
             yield Best(percent(keep, 0).text, "", "no result", "", "")
             continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from benchmark.api import Unit
 from benchmark.errors import SpecError, StoreError
 from benchmark.measure.alignment import counts
 from benchmark.measure.scores import Normalised
-from benchmark.store.records import Record, read_record
+from benchmark.store.records import Record, folder_of, read_record
 from benchmark.store.scoring import dense_of
 from benchmark.text.chosen import AUTO
 from reports import _content as content
@@ -52,8 +51,7 @@ class Samples:
         self.split = content.first_split(table)
         self._dense = dense_of(table)
         self._folders = {
-            str(cell): Path(run) / "runs" / str(cell) / str(attempt)
-            for run, cell, attempt in table[["run", "cell", "attempt"]].itertuples(index=False, name=None)
+            str(row["cell"]): folder_of(row) for row in table[["run", "cell", "attempt"]].to_dict("records")
         }
         choice = str(table.attrs.get("normalizer"))
         try:

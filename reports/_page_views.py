@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from benchmark.store.entries import entries
 from reports import _content as content
 
 if TYPE_CHECKING:
@@ -73,28 +72,19 @@ def through(frame: pd.DataFrame, slug: str) -> pd.DataFrame:
 
 def _view(frame: pd.DataFrame, slug: str) -> View:
     seen = through(frame, slug)
-    boards = content.boards(seen)
-    whole = None if all("seed_list" in board.rows for board in boards) else entries(content.with_all_columns(seen))
     return View(
         normalizer=str(seen.attrs["normalizer"]),
         split=content.first_split(seen),
-        boards=[_board(board, whole) for board in boards],
+        boards=[_board(board) for board in content.boards(seen)],
     )
 
 
-def _board(board: content.Board, whole: pd.DataFrame | None) -> Board:
+def _board(board: content.Board) -> Board:
     signed = board.rows["signature"]
     return Board(
         title=board.title,
         notes=board.notes,
         metric=board.metric,
         signatures=sorted({str(one) for one in signed if not content.absent(one)}),
-        blocks=[Block(one.block, one.title, _entries(one.rows, whole)) for one in board.sections],
+        blocks=[Block(one.block, one.title, one.rows) for one in board.sections],
     )
-
-
-def _entries(rows: pd.DataFrame, whole: pd.DataFrame | None) -> pd.DataFrame:
-    """Return one row an entry, whether the board has entries or cells, of which ``whole`` has all entries."""
-    if whole is None:
-        return rows
-    return content.in_order(whole[whole["entry"].isin(rows["entry"])])

@@ -183,16 +183,13 @@ def _panels(points: pd.DataFrame) -> list[Panel]:
 
 def _points(board: content.Board, frame: pd.DataFrame, own: Mapping[str, list[float]]) -> pd.DataFrame:
     """Return the entries with a result, one row each; rates in per cent, ``own`` with those of the seeds."""
-    from benchmark.store.entries import entries
-
     rows = board.rows
     rows.attrs = frame.attrs
     score = content.score_column(rows)
     numbers = ["keep", "reached", "params_nominal", "params_stored", "bytes", "macs_first_token"]
     numbers += ["rtfx", "rtfx_lo", "rtfx_hi", "rank", "seeds", "speedup"]
     rates = {score: "score", f"{score}_lo": "low", f"{score}_hi": "high"}
-    table = rows if "seed_list" in rows else entries(rows)
-    table = table[["status", "entry", "block", "label", "seed_list", *numbers, *rates]].rename(columns=rates)
+    table = rows[["status", "entry", "block", "label", "seed_list", *numbers, *rates]].rename(columns=rates)
     table.attrs = {}  # pandas copies them deeply with every part of a table
     points = table[table["status"].eq("ok") & table["score"].notna()].reset_index(drop=True)
     points[[*numbers, *rates.values()]] = points[[*numbers, *rates.values()]].astype("float64")

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.measure.bootstrap import speakers_to_draw
 from benchmark.measure.scores import Normalised, check_paired, scored
-from benchmark.store.comparing import Entries, Rates, bounds
-from benchmark.store.records import read_record
+from benchmark.store.comparing import Entries, bounds
+from benchmark.store.records import folder_of, read_record
 from benchmark.store.scoring import column, dense_of
 from reports._content import first_split, score_column
-from reports._recommend_export import folder_of
 from reports._recommend_limits import Aim, Limit, rounded
 
 if TYPE_CHECKING:
@@ -183,12 +181,7 @@ def _entries(frame: pd.DataFrame, table: pd.DataFrame) -> tuple[Entries, str]:
     normalised = Normalised.each(frame.attrs["normalizer"])[0]
     scores = [scored(read_record(folder_of(row)), split, normalised) for _, row in cells.iterrows()]
     check_paired(scores)
-    members: dict[str, dict[int, str]] = {}
-    for entry, seed, cell in zip(cells["entry"], cells["seed"], cells["cell"], strict=True):
-        members.setdefault(str(entry), {})[int(seed)] = str(cell)
-    speakers = speakers_to_draw(scores[0].speakers)
-    rates = Rates.of([one.cell for one in scores], [one.main for one in scores], speakers)
-    return Entries(rates, members), str(table[f"{column(split)}_resampled"].iloc[0])
+    return Entries.of(cells, scores), str(table[f"{column(split)}_resampled"].iloc[0])
 
 
 def _margin_met(frame: pd.DataFrame, table: pd.DataFrame, compared: Entries, limit: Limit) -> np.ndarray:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from itertools import combinations
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmark.errors import StoreError
 from benchmark.store.entries import entries
-from benchmark.store.records import MODEL
-from benchmark.store.scoring import column
+from benchmark.store.records import MODEL, folder_of
+from benchmark.store.scoring import column, is_dense
 from benchmark.store.timings import timings
 from reports._content import first_split, score_column
 from reports._recommend_limits import MARGIN_COLUMN
@@ -77,10 +76,7 @@ def candidates(frame: pd.DataFrame, asked: Collection[str] | None = None) -> pd.
     """
     error = score_column(frame)
     cells = _with_speeds(frame[frame["status"] == "ok"], frame.attrs["device"])
-    there = [
-        (Path(run) / "runs" / cell / attempt / MODEL).is_file()
-        for run, cell, attempt in cells[["run", "cell", "attempt"]].itertuples(index=False, name=None)
-    ]
+    there = [(folder_of(row) / MODEL).is_file() for row in cells[["run", "cell", "attempt"]].to_dict("records")]
     exported = cells.assign(there=there).sort_values(["there", "seed"], ascending=[False, True], kind="stable")
     exported = exported.drop_duplicates("entry").set_index("entry")
     table = entries(frame).set_index("entry")
@@ -90,8 +86,7 @@ def candidates(frame: pd.DataFrame, asked: Collection[str] | None = None) -> pd.
         raise StoreError(f"there is nothing to choose from: no cell has a score on {first_split(frame)!r}")
     own = exported.loc[table.index, list(_OF_ARTEFACT)]
     table = table.drop(columns=[name for name in _OF_ARTEFACT if name in table]).join(own)
-    yardstick = (table["method"] == "dense") & (table["options"] == "{}") & (table["kind"] == "none")
-    table[MARGIN_COLUMN] = table[f"{error}_delta_hi"].where(~yardstick, 0.0)
+    table[MARGIN_COLUMN] = table[f"{error}_delta_hi"].where(~is_dense(table), 0.0)
     table["title"] = _titles(table)
     table = table.sort_values(["bytes", "title"], kind="stable")
     table.attrs = frame.attrs

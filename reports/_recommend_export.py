@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.reproduce import of_cell
 from benchmark.store.folders import MARKER, kept_specs
-from benchmark.store.records import Record, read_record
+from benchmark.store.records import Record, folder_of, read_record
 from reports._cells import absent
 
 if TYPE_CHECKING:
@@ -33,11 +33,6 @@ class Export:
     """Places in that spec that say where data lie, and that no record knows."""
     load: str | None = None
     """Python that opens the artefact where it lies: int8 layers have no form that ``prunebench export`` writes."""
-
-
-def folder_of(row: pd.Series) -> Path:
-    """Return where an entry's artefact lies, or lay."""
-    return Path(str(row["run"])) / "runs" / str(row["cell"]) / str(row["attempt"])
 
 
 def export(row: pd.Series, normalizer: str) -> Export:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.measure.bootstrap import speakers_to_draw
+from benchmark.measure.bootstrap import p_values
 from benchmark.measure.mapsswe import cut, edits, mapsswe
 from benchmark.measure.multiple import holm
-from benchmark.measure.scores import Normalised, Scored, language_of, scored
-from benchmark.store.comparing import SIGNIFICANT, Entries, Rates, bounds, p_values
-from benchmark.store.records import Record, read_record
+from benchmark.measure.scores import Normalised, language_of, scored
+from benchmark.store.comparing import SIGNIFICANT, Entries, bounds
+from benchmark.store.records import Record, folder_of, read_record
+from benchmark.store.scoring import is_dense
 from reports import _content as content
 
 if TYPE_CHECKING:
@@ -72,16 +72,10 @@ def races(frame: pd.DataFrame) -> Iterator[Race]:
 
 
 def _tested(cells: pd.DataFrame, split: str, normalised: Normalised) -> _Tested:
-    found: list[Scored] = []
-    at: dict[str, np.ndarray] = {}
-    members: dict[str, dict[int, str]] = {}
-    for run, cell, attempt, entry, seed in cells[["run", "cell", "attempt", "entry", "seed"]].itertuples(index=False):
-        record = read_record(Path(run) / "runs" / cell / attempt)
-        found.append(scored(record, split, normalised))
-        at[cell] = _edits(record, split, normalised)
-        members.setdefault(entry, {})[int(seed)] = cell
-    rates = Rates.of([one.cell for one in found], [one.main for one in found], speakers_to_draw(found[0].speakers))
-    return _Tested(Entries(rates, members), at, rates.resampled.shape[1])
+    found = [read_record(folder_of(row)) for row in cells[["run", "cell", "attempt"]].to_dict("records")]
+    entries = Entries.of(cells, [scored(record, split, normalised) for record in found])
+    at = {record.cell: _edits(record, split, normalised) for record in found}
+    return _Tested(entries, at, entries.rates.resampled.shape[1])
 
 
 def _edits(record: Record, split: str, normalised: Normalised) -> np.ndarray:
@@ -95,7 +89,7 @@ def _edits(record: Record, split: str, normalised: Normalised) -> np.ndarray:
 
 
 def _races(board: content.Board, rows: pd.DataFrame, tested: _Tested, drawn: str) -> Iterator[Race]:
-    reference = rows[rows["method"].eq("dense") & rows["options"].eq("{}") & rows["block"].eq("reference")]
+    reference = rows[is_dense(rows)]
     dense = None if reference.empty else reference.iloc[0]
     labels = dict(zip(rows["entry"], rows["label"], strict=True))
     for (block, keep), race in rows.groupby(["block", "keep"], sort=False, dropna=False):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import platform
 import sys
 import tempfile
@@ -16,6 +15,7 @@ import typer
 import benchmark
 from benchmark.api import Normalizer
 from benchmark.cli._plugins import PLURALS
+from benchmark.forked import cores
 from benchmark.registry import REGISTRY
 
 _PACKAGES = (
@@ -54,8 +54,7 @@ def _versions() -> Iterator[str]:
 
 def _machine() -> Iterator[str]:
     """The device that is used, and the cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    _say("system", f"{platform.system()} {platform.machine()}, {cores} usable core(s)")
+    _say("system", f"{platform.system()} {platform.machine()}, {cores()} usable core(s)")
     try:
         import torch
     except Exception as error:  # a broken build fails in many ways, and all of them belong into the report

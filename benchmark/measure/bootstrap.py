@@ -165,9 +165,15 @@ def compared(differences: np.ndarray, observed: float, level: float = 0.95) -> P
     """Return the interval and p-value of an observed difference from its resamples, shape ``(resamples,)``."""
     differences = differences[~np.isnan(differences)]
     lo, hi = _percentiles(differences, level)
+    return Paired(observed, lo, hi, float(p_values(differences[None], np.array([observed]))[0]))
+
+
+def p_values(differences: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Return two-sided p-values of ``(K,)`` observed differences from resamples ``(K, resamples)``."""
     # equal systems differ by exactly 0 everywhere; rounding must not turn that into significance
-    extreme = np.abs(differences - observed) >= abs(observed) - 1e-12
-    return Paired(observed, lo, hi, float((extreme.sum() + 1) / (len(differences) + 1)))
+    extreme = np.abs(differences - observed[:, None]) >= np.abs(observed)[:, None] - 1e-12
+    found: np.ndarray = (extreme.sum(axis=1) + 1) / (differences.shape[1] + 1)
+    return found
 
 
 def no_worse_share(errors_a: np.ndarray, errors_b: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import SpecError, nearest
+from benchmark.forked import cores
 from benchmark.measure.decoding import Decoding, evaluation, transcribe, windows
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def device_key(device: str | torch.device = "cpu") -> str:
         return f"cuda-{_slug(torch.cuda.get_device_name(device))}"
     if kind != "cpu":
         return kind
-    return f"cpu-{_slug(_cpu_name())}-{_cores()}c-t{torch.get_num_threads()}"
+    return f"cpu-{_slug(_cpu_name())}-{cores()}c-t{torch.get_num_threads()}"
 
 
 def _cpu_name() -> str:
@@ -182,13 +183,6 @@ def _cpu_name() -> str:
     text = listing.read_text(errors="replace") if listing.exists() else ""  # Linux only, and without a name on ARM
     named = re.search(r"^model name\s*:\s*(.+)$", text, flags=re.MULTILINE)
     return named[1] if named else platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    import os
-
-    # the cores given to this process, not the machine's: in a container they differ
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _slug(name: str) -> str:

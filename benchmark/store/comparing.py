@@ -7,23 +7,26 @@ seeds that both have (``benchmark.measure.bootstrap.paired_over_seeds``).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.forked import cores
 from benchmark.measure.alignment import Counts, Distances
-from benchmark.measure.bootstrap import grouped, rates_of_resamples, seed_draws
+from benchmark.measure.bootstrap import grouped, p_values, rates_of_resamples, seed_draws, speakers_to_draw
 from benchmark.measure.multiple import holm
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.measure.scores import Scored
 
 RESAMPLES = 10_000
 SIGNIFICANT = 0.05
-_ROUNDING = 1e-12
-"""Equal systems differ by exactly 0 everywhere; rounding must not turn that into significance."""
 _ROWS = 64
 """Rows of resamples that are worked on at once: 5 MB."""
 Means = tuple[float, np.ndarray]
@@ -84,6 +87,17 @@ class Entries:
         self.members = {entry: dict(sorted(cells.items())) for entry, cells in members.items()}
         self._draws: dict[int, np.ndarray] = {}
         self._means: dict[tuple[str, tuple[int, ...]], Means] = {}
+
+    @classmethod
+    def of(cls, cells: pd.DataFrame, scores: Sequence[Scored], metric: str | None = None) -> Entries:
+        """Return the entries of a frame's rows, whose scores these are, by wer, cer or (None) the rate that ranks."""
+        metric = metric or scores[0].metric
+        counted = [one.words if metric == "wer" else one.chars for one in scores]
+        rates = Rates.of([one.cell for one in scores], counted, speakers_to_draw(scores[0].speakers))
+        members: dict[str, dict[int, str]] = {}
+        for entry, seed, cell in zip(cells["entry"], cells["seed"], cells["cell"], strict=True):
+            members.setdefault(str(entry), {})[int(seed)] = str(cell)
+        return cls(rates, members)
 
     def seeds(self, entry: str) -> tuple[int, ...]:
         """Return the seeds of an entry, in order."""
@@ -167,18 +181,8 @@ def each(function: Callable[[Any], np.ndarray], chunks: Sequence[Any]) -> list[n
     """Return the function of each chunk, in order; on all cores, as numpy's selections run without the lock."""
     if len(chunks) < 2:
         return [function(chunk) for chunk in chunks]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         return list(pool.map(function, chunks))
-
-
-def p_values(differences: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Return two-sided p-values of ``(K,)`` observed differences from resamples ``(K, resamples)``.
-
-    As ``benchmark.measure.bootstrap.compared``, for many at once.
-    """
-    extreme = np.abs(differences - observed[:, None]) >= np.abs(observed)[:, None] - _ROUNDING
-    found: np.ndarray = (extreme.sum(axis=1) + 1) / (differences.shape[1] + 1)
-    return found
 
 
 def bounds(values: np.ndarray) -> np.ndarray:

@@ -204,6 +204,11 @@ def read_record(path: Path) -> Record:
     return Record(cell, attempt, path.parent, data)
 
 
+def folder_of(row: Mapping[Any, Any] | pd.Series) -> Path:
+    """Return the folder of the attempt that a row of a frame tells of (its ``run``, ``cell`` and ``attempt``)."""
+    return Path(str(row["run"])) / "runs" / str(row["cell"]) / str(row["attempt"])
+
+
 def records(run: Path | str, problems: list[str] | None = None) -> list[Record]:
     """Return all committed attempts of a run folder, by cell and then by time.
 

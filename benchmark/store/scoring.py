@@ -36,7 +36,7 @@ import numpy as np
 
 from benchmark.errors import StoreError
 from benchmark.forked import LARGE, forked
-from benchmark.measure.bootstrap import no_worse_share, speakers_to_draw
+from benchmark.measure.bootstrap import no_worse_share, p_values, speakers_to_draw
 from benchmark.measure.scores import (
     METRIC,
     BrokenNormalizerError,
@@ -47,7 +47,7 @@ from benchmark.measure.scores import (
     decoding_of,
     scored,
 )
-from benchmark.store.comparing import RESAMPLES, Entries, Rates, bounds, p_values
+from benchmark.store.comparing import RESAMPLES, Entries, bounds
 from benchmark.store.records import Record
 from benchmark.text.chosen import AUTO
 
@@ -177,9 +177,9 @@ def _setting(
         _count(values, scores, column(split), dense)
         if not scores or not scores[0].ids:
             continue
-        members = _members(setting[setting["cell"].isin([one.cell for one in scores])])
+        cells = setting[setting["cell"].isin([one.cell for one in scores])]
         for metric in ("wer", "cer"):
-            entries = Entries(_rates(scores, metric), members)
+            entries = Entries.of(cells, scores, metric)
             names = [f"{column(split)}_{metric}"]
             names += [f"{column(split)}_error"] if metric == scores[0].metric else []
             _fill(values, names, entries, dense)
@@ -206,19 +206,6 @@ def _count(values: dict[str, dict[str, Any]], scores: Sequence[Scored], prefix: 
         }
         if yardstick in errors and yardstick != one.cell:
             values[one.cell][f"{prefix}_no_worse"] = no_worse_share(errors[one.cell], errors[yardstick])
-
-
-def _members(rows: pd.DataFrame) -> dict[str, dict[int, str]]:
-    """Return the cells of each entry by seed."""
-    found: dict[str, dict[int, str]] = {}
-    for entry, seed, cell in zip(rows["entry"], rows["seed"], rows["cell"], strict=True):
-        found.setdefault(str(entry), {})[int(seed)] = str(cell)
-    return found
-
-
-def _rates(scores: Sequence[Scored], metric: str) -> Rates:
-    counted = [one.words if metric == "wer" else one.chars for one in scores]
-    return Rates.of([one.cell for one in scores], counted, speakers_to_draw(scores[0].speakers))
 
 
 def _fill(values: dict[str, dict[str, Any]], names: Sequence[str], entries: Entries, dense: Mapping[str, str]) -> None:
@@ -312,14 +299,18 @@ def score_columns(split: str) -> list[str]:
     ]
 
 
+def is_dense(table: pd.DataFrame) -> pd.Series:
+    """Return which rows are the yardstick: ``dense`` without options or a budget."""
+    return (table["method"] == "dense") & (table["options"] == "{}") & (table["kind"] == "none")
+
+
 def dense_of(table: pd.DataFrame) -> dict[str, str]:
     """Return each cell's yardstick: the finished ``dense`` (no options) of its setting, recipe and seed.
 
     What trains nothing (the shipped model, a one-shot method) is compared with the dense of its seed where only one
     recipe was used; where there were several, none of them is its own.
     """
-    plain = (table["method"] == "dense") & (table["options"] == "{}")
-    dense = table[plain & (table["kind"] == "none") & (table["status"] == "ok")]
+    dense = table[is_dense(table) & (table["status"] == "ok")]
     exact = dense.set_index(["setting", "recipe", "seed"])["cell"].to_dict()
     alone = dense.drop_duplicates(["setting", "seed"], keep=False).set_index(["setting", "seed"])["cell"].to_dict()
     keys = zip(table["cell"], table["setting"], table["recipe"], table["seed"], strict=True)

@@ -15,7 +15,7 @@ from benchmark.forked import forked
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_cores", lambda: 2)
+    monkeypatch.setattr(module, "cores", lambda: 2)
 
 
 def test_results_are_in_order_and_made_elsewhere_from_objects_that_no_pickle_could_carry() -> None:

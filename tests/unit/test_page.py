@@ -18,11 +18,11 @@ from benchmark.registry import REGISTRY
 from benchmark.store.entries import entries
 from benchmark.store.folders import open_run
 from benchmark.store.frame import frame
-from reports import _page_marks as marks
 from reports import _page_samples as samples
+from reports._marks import flags
 from reports._page_details import density
 from reports._page_text import cut, visible
-from reports._page_views import Block, through, views
+from reports._page_views import through, views
 from reports.page import page as make_page
 from tests import fake_normalizers as fakes
 from tests.fake_runs import Plain, commit, ok_data, spec
@@ -160,7 +160,7 @@ def test_ties_are_all_best_and_all_on_the_front() -> None:
             "params_nominal": [5, 5, 5],
         }
     )
-    assert marks.flags(Block("mask", "", rows), "test_error") == {"a": "bp", "b": "bp", "c": "d"}
+    assert flags("mask", rows, "test_error") == {"a": "bp", "b": "bp", "c": "d"}
 
 
 # --- the switch of normalisers ----------------------------------------------------------------------------------------
