@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from benchmark.figures import INK
 from reports import _transcripts as transcripts
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from reports._audit import Told
 
-_INK, _BAR = "#222222", "#7a8fa6"
+_BAR = "#7a8fa6"
 
 
 def draw(found: Told) -> Figure:
@@ -54,7 +55,7 @@ def _bars(axes: Axes, heading: str, values: Sequence[float], names: Sequence[str
     axes.set_yticks(list(places), names if named else [""] * len(values), fontsize=9)
     axes.invert_yaxis()
     for place, value in zip(places, values, strict=True):
-        axes.text(value, place, f" {value:.1f} %", va="center", fontsize=9, color=_INK)
+        axes.text(value, place, f" {value:.1f} %", va="center", fontsize=9, color=INK)
     axes.set_xlim(0, max(*values, 1) * 1.35)
     axes.set_xticks([])
     axes.tick_params(length=0)

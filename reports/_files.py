@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.figures import render
 from benchmark.store.files import write_atomically
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ def write_all(out: Path | str, stem: str, markdown: str, csv: str, draw: Callabl
 
     Both pictures have one layout, which would else depend on what the figure was rendered as before.
     """
-    from reports.pareto import render
-
     figure = draw()
     figure.draw_without_rendering()
     figure.set_layout_engine("none")

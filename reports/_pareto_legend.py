@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmark.figures import INK
 from reports import _pareto_data as data
-from reports._pareto_looks import FRONT, INK
+from reports._pareto_looks import FRONT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmark.figures import INK
 from reports import _pareto_data as data
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def looks(drawn: Sequence[data.Chart], most: int) -> dict[str, dict[str, Any]]:
     return found | {name: _YARDSTICKS[name] for name in data.REFERENCES if name in seen}
 
 
-INK, FAINT, FRONT = "#222222", "#8a8a8a", "#dcd3b8"
+FRONT = "#dcd3b8"
 _MARKERS = "os^vPX<h>p"
 _LINES = ("-", "--", "-.", ":")
 GREY: dict[str, Any] = {"color": "#a8a8a8", "marker": ".", "line": "-", "grey": True}

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.figures import FAINT, INK
 from benchmark.store.front import non_dominated, staircase
 from reports import _pareto_data as data
-from reports._pareto_looks import FAINT, FRONT, GREY, INK, Scale
+from reports._pareto_looks import FRONT, GREY, Scale
 from reports._pareto_outside import Outside
 
 if TYPE_CHECKING:

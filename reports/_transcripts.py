@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmark.figures import FAINT, INK
 from reports import _content as content
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _RACE = ["block", "keep"]
-_INK, _FAINT = "#222222", "#8a8a8a"
 _MARKERS = "osD^vPX*"
 MOST_LINES = 8
 """Cells that the picture shows: more lines cannot be told apart."""
@@ -167,7 +167,7 @@ def lines(found: Same, axes: Axes) -> None:
             [100 * abs(row[choice + part] - row[choice]) for choice in found.choices] for part in ("_lo", "_hi")
         )
         axes.errorbar(
-            places, values, [low, high], color=_INK, ecolor=_FAINT, elinewidth=1.2, linewidth=1,
+            places, values, [low, high], color=INK, ecolor=FAINT, elinewidth=1.2, linewidth=1,
             marker=_MARKERS[number % len(_MARKERS)], markersize=5,
         )  # fmt: skip
         ends.append(values[-1])
@@ -176,7 +176,7 @@ def lines(found: Same, axes: Axes) -> None:
     for number, end in sorted(enumerate(ends), key=lambda pair: pair[1]):  # names must not lie on one another
         height = max(end, height + gap)
         name = f"  {some.iloc[number]['cell']}"
-        axes.annotate(name, (places[-1], end), (places[-1] + 0.08, height), va="center", fontsize=9, color=_INK)
+        axes.annotate(name, (places[-1], end), (places[-1] + 0.08, height), va="center", fontsize=9, color=INK)
     axes.set_xlim(-0.2, len(places) - 1 + 0.2)
     names = [textwrap.fill(name, 20) for name in short(found.choices)]
     axes.set_xticks(list(places), names, fontsize=9)

@@ -132,10 +132,10 @@ def _print(told: shown.Told) -> None:
 def _write(to: Path, told: shown.Told) -> list[Path]:
     import pandas as pd
 
+    from benchmark.figures import render
     from benchmark.store.files import write_atomically
     from reports import normalizers
     from reports._audit_picture import draw
-    from reports.pareto import render
 
     # drawn anew for each file: the layout depends on what a figure was rendered as before
     files: dict[str, str | bytes] = {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.api import Report
 from benchmark.errors import NothingToReportError
+from benchmark.figures import INK
 from benchmark.registry import REGISTRY
 from reports import _content as content
 from reports._density import densities
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _COLUMNS = 4
 MOST_PANELS = 32
 _PARTS = ("self q", "self k", "self v", "self out", "cross q", "cross k", "cross v", "cross out", "fc1", "fc2")
-_INK = "#222222"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def draw(found: Sequence[Panel]) -> Figure:
 
     rows = -(-len(found) // _COLUMNS)
     layers = len(found[0].table[["stack", "layer"]].drop_duplicates())
-    with mpl.rc_context({"font.size": 9, "text.color": _INK, "axes.labelcolor": _INK}):
+    with mpl.rc_context({"font.size": 9, "text.color": INK, "axes.labelcolor": INK}):
         height = rows * (1.3 + 0.3 * layers) + 0.9
         figure = Figure(figsize=(15, height), layout="constrained")
         FigureCanvasAgg(figure)
@@ -111,7 +111,7 @@ def _panel(ax: Axes, panel: Panel) -> Any:
     if len(grid) <= 12:
         for at, column in zip(*np.nonzero(~np.isnan(values)), strict=True):
             share = values[at, column]
-            light = "white" if share < 55 else _INK
+            light = "white" if share < 55 else INK
             ax.text(column, at, f"{share:.0f}", ha="center", va="center", fontsize=7, color=light)
     return image
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.api import Report
 from benchmark.errors import NothingToReportError
+from benchmark.figures import INK
 from benchmark.registry import REGISTRY
 from reports import _content as content
 from reports._files import write_all
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 KINDS = ("substitutions", "deletions", "insertions")
 MOST_BOARDS = 4
 _LOOKS = {"substitutions": ("#5b7ea6", ""), "deletions": ("#d9b55f", "///"), "insertions": ("#8c3b4a", "...")}
-_INK = "#222222"
 
 
 @REGISTRY.register("report", "errors")
@@ -76,7 +76,7 @@ def draw(found: Sequence[tuple[content.Board, pd.DataFrame]]) -> Figure:
     lines = [(board, keep) for board, _, keep, _ in parts]
     lines = [line for number, line in enumerate(lines) if line not in lines[:number]]
     tall = [max(len(t) for b, _, k, t in parts if (b, k) == line) for line in lines]
-    with mpl.rc_context({"font.size": 9, "text.color": _INK, "hatch.color": "white", "hatch.linewidth": 0.7}):
+    with mpl.rc_context({"font.size": 9, "text.color": INK, "hatch.color": "white", "hatch.linewidth": 0.7}):
         size = (7.5 * len(blocks), sum(0.24 * rows + 0.75 for rows in tall) + 0.9)
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.api import Report
+from benchmark.figures import INK
 from benchmark.registry import REGISTRY
 from benchmark.store.entries import entries
 from benchmark.text.chosen import AUTO
@@ -232,7 +233,7 @@ def draw(found: list[Grid]) -> Figure:
         bar.ax.tick_params(labelsize=8)
         bar.ax.yaxis.label.set_size(8)
         edges = [n for n in range(1, len(names)) if percent.index[n][0] != percent.index[n - 1][0]]
-        axes.hlines(edges, *axes.get_xlim(), colors="#222222", linewidth=1.2)
+        axes.hlines(edges, *axes.get_xlim(), colors=INK, linewidth=1.2)
         axes.set(xlabel="", ylabel="")
         axes.set_title(grid.title + left_out, loc="left", fontsize=9)
         axes.tick_params(labelsize=8, rotation=0)

@@ -75,9 +75,10 @@ def page(frame: pd.DataFrame) -> str:
 
 def _pictures(frame: pd.DataFrame) -> dict[str, Any]:
     """Return the Pareto picture, still and to look into, and what several normalisers do to the same transcripts."""
+    from benchmark.figures import render
     from reports import normalizers
     from reports._pareto_interactive import figure_html
-    from reports.pareto import render, still
+    from reports.pareto import still
 
     same = transcripts.same(frame)
     return {

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 import weakref
 from collections.abc import Sequence
@@ -16,12 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from benchmark import api
+from benchmark.figures import INK, STYLE, render
 from benchmark.registry import REGISTRY
 from benchmark.store.files import write_atomically
 from reports import _pareto_data as data
 from reports import _pareto_legend as legend
 from reports import _pareto_looks as styles
-from reports._pareto_looks import FAINT, INK
 from reports._pareto_outside import OURS, Outside, belonging, published
 
 if TYPE_CHECKING:
@@ -37,23 +36,6 @@ MOST = 8
 """Boards in one picture; more are in ``pareto.html`` only, and the picture says so."""
 _HEIGHT = {3: 5.3, 4: 3.9}
 """Inches of a row of panels, by panels a row."""
-_METADATA: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-_STYLE: dict[Any, Any] = {
-    "font.size": 10.5,
-    "axes.titlesize": 11.5,
-    "axes.labelsize": 10.5,
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "xtick.color": FAINT,
-    "ytick.color": FAINT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-}
 _CAPTION = (
     "Hypervolume: the share of the rectangle from nothing to the reference that a method's points dominate; in the mask"
     " block over non-zero parameters, in the stored block over parameters as saved. Joined: a method's own front;"
@@ -98,42 +80,6 @@ class Pareto(api.Report):
         pictures["html"] = charts_html(charts, full=True)
         out.mkdir(parents=True, exist_ok=True)
         return [write_atomically(out / f"pareto.{kind}", content) for kind, content in pictures.items()]
-
-
-def render(figure: Figure, kind: str) -> bytes:
-    """Return the figure as a file's content (``png``, ``svg`` or ``pdf``); the same figure gives the same bytes."""
-    import matplotlib as mpl
-    from matplotlib.layout_engine import PlaceHolderLayoutEngine
-
-    buffer = io.BytesIO()
-    dpi = 200 if figure.get_figheight() < WIDTH else 150
-    about = _METADATA.get(kind)
-    with mpl.rc_context({"svg.hashsalt": "prunebench", "pdf.fonttype": 42}):
-        if isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine | None):
-            _print(figure, kind, buffer, dpi, about)
-        else:
-            figure.savefig(buffer, format=kind, dpi=dpi, metadata=about)
-    return buffer.getvalue()
-
-
-def _print(figure: Figure, kind: str, buffer: io.BytesIO, dpi: int, about: dict[str, None] | None) -> None:
-    """Do what ``savefig`` does, but for drawing all once more before, which is for layouts that are not fixed."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.backends.backend_pdf import FigureCanvasPdf
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    canvas, before = figure.canvas, figure.dpi
-    try:
-        figure.dpi = dpi
-        if kind == "png":
-            FigureCanvasAgg(figure).print_png(buffer, metadata=about)
-        elif kind == "svg":
-            FigureCanvasSVG(figure).print_svg(buffer, metadata=about)
-        else:
-            FigureCanvasPdf(figure).print_pdf(buffer, metadata=about)
-    finally:
-        figure.dpi = before
-        figure.set_canvas(canvas)
 
 
 def still(frame: pd.DataFrame, kind: str) -> bytes:
@@ -190,7 +136,7 @@ def draw_charts(charts: Sequence[data.Chart], outside: Sequence[Outside], *, eve
         names = "; ".join(chart.title for chart in left_out)
         said = f"{len(left_out)} more boards are not drawn here but in pareto.html: {names}"
         caption += textwrap.wrap(textwrap.shorten(said, 720, placeholder=" …"), 220)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, sum(one.height for one in layouts) + 0.19 * len(caption)), layout="constrained")
         FigureCanvasAgg(figure)
         heights = [one.height for one in layouts]

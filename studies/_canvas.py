@@ -12,6 +12,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from benchmark.figures import INK, STYLE
 from studies._outcomes import Goal, best, default_trial, goals, kind, of_kind, parameter_names
 from studies._spec import StudySpec
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-INK, FAINT, ACCENT = "#222222", "#8a8a8a", "#d1495b"
+ACCENT = "#d1495b"
 MARKS: dict[str, dict[str, Any]] = {
     "complete": {"marker": "o", "s": 38, "facecolor": "#5b84b1", "edgecolor": "white", "linewidth": 0.7, "zorder": 3},
     "infeasible": {
@@ -106,31 +107,18 @@ def colours(*, maximize: bool) -> Any:
 
 
 def style() -> Any:
-    """Return the context that figures are drawn in: seaborn's, without touching what the caller has set."""
+    """Return the context that figures are drawn in: seaborn's and ours, without touching what the caller has set."""
     import matplotlib as mpl
     import seaborn as sns
 
     own: dict[Any, Any] = {
-        "font.size": 10.5,
-        "axes.titlesize": 11.5,
-        "axes.labelsize": 10.5,
-        "axes.edgecolor": FAINT,
-        "axes.labelcolor": INK,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
         "grid.color": "#ececec",
-        "xtick.color": FAINT,
-        "ytick.color": FAINT,
-        "xtick.labelcolor": INK,
-        "ytick.labelcolor": INK,
         "xtick.labelsize": 9.5,
         "ytick.labelsize": 9.5,
-        "figure.facecolor": "white",
-        "savefig.facecolor": "white",
         "text.parse_math": False,  # a name with two dollar signs is no formula
         "legend.fontsize": 9.5,
     }
-    return mpl.rc_context({**sns.axes_style("whitegrid"), **own})
+    return mpl.rc_context({**sns.axes_style("whitegrid"), **STYLE, **own})
 
 
 def sheet(title: str, size: tuple[float, float]) -> Figure:

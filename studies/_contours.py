@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from optuna.trial import FrozenTrial
 
-from studies._canvas import INK, MARKS, Scale, View, colours, dress_values, legend, mark, present, sheet
+from benchmark.figures import INK
+from studies._canvas import MARKS, Scale, View, colours, dress_values, legend, mark, present, sheet
 from studies._outcomes import Goal, kind
 
 if TYPE_CHECKING:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from optuna.trial import FrozenTrial
 
+from benchmark.figures import FAINT, INK
 from studies._canvas import (
     ACCENT,
-    FAINT,
-    INK,
     MARKS,
     Scale,
     View,

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import optuna
 
+from benchmark.figures import render
 from benchmark.store.files import write_atomically
 from studies import _drawing as drawing
 from studies._canvas import Scale, View, style
 from studies._contours import contour
-from studies._forest import render
+from studies._forest import DPI
 from studies._outcomes import Goal, of_kind
 from studies._volume import volume
 
@@ -54,7 +55,7 @@ class Picture:
             figure = self.draw()
             found = []
             for form, path in paths.items():
-                found.append(write_atomically(path, render(figure, form)))
+                found.append(write_atomically(path, render(figure, form, DPI)))
                 figure.set_layout_engine("none")  # what the first one laid out holds for the second
             return found
 

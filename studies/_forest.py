@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.figures import INK, STYLE, render
 from benchmark.store.files import write_atomically
 from studies._effect_table import csv, difference, markdown, notes, show, title
 from studies._effects import SIGNIFICANT
@@ -33,43 +33,23 @@ _MARKS = (
     f"Filled: corrected p below {SIGNIFICANT}. Diamond: the same models, scored otherwise. ×: no result. Bar: 95 % "
     "interval."
 )
-_INK, _FAINT, _BAND = "#222222", "#8a8a8a", "#f3f3f0"
-_STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.axisbelow": True,
-    "xtick.color": _FAINT,
-    "xtick.labelcolor": _INK,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-}
+_BAND = "#f3f3f0"
+DPI = 160
+"""Dots an inch of a study's pictures."""
+_STYLE = STYLE | {"font.size": 10, "axes.labelsize": 10, "axes.spines.left": False}
 
 
 def write(table: pd.DataFrame, out: Path) -> list[Path]:
     """Write the ablation as ``<name>.md``, ``.csv``, ``.png`` and ``.svg`` into a folder and return the paths."""
     stem = table.attrs["name"]
     # drawn anew for each file: a layout depends on what a figure was rendered as before
-    pictures = {kind: render(draw(table), kind) for kind in ("png", "svg")}
+    pictures = {kind: render(draw(table), kind, DPI) for kind in ("png", "svg")}
     out.mkdir(parents=True, exist_ok=True)
     return [
         write_atomically(out / f"{stem}.md", markdown(table)),
         write_atomically(out / f"{stem}.csv", csv(table)),
         *(write_atomically(out / f"{stem}.{kind}", picture) for kind, picture in pictures.items()),
     ]
-
-
-def render(figure: Figure, kind: str) -> bytes:
-    """Return the figure as a file's content; the same figure gives the same bytes."""
-    import matplotlib as mpl
-
-    buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "prunebench"}):
-        figure.savefig(buffer, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else None)
-    return buffer.getvalue()
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -97,7 +77,7 @@ def draw(table: pd.DataFrame) -> Figure:
                 box = (left / width, (top - 0.35 - deep) / height, _PLOT / width, deep / height)
                 _draw_panel(figure.add_axes(box), part, names)
             top -= room
-        figure.text(0.1 / width, 1 - 0.1 / height, title(table), fontsize=14, fontweight="bold", color=_INK, va="top")
+        figure.text(0.1 / width, 1 - 0.1 / height, title(table), fontsize=14, fontweight="bold", color=INK, va="top")
         look: dict[str, Any] = {"fontsize": 8, "color": "#555555", "va": "bottom", "linespacing": 1.35}
         figure.text(0.1 / width, 0.1 / height, "\n".join(foot), **look)
     return figure
@@ -159,7 +139,7 @@ def _groups(table: pd.DataFrame, rows: pd.DataFrame, point: str) -> list[tuple[s
 
 def _draw_panel(ax: Axes, panel: _Panel, names: float) -> None:
     left = (0.1 - names) / _PLOT  # in widths of the axis
-    ax.text(left, -1.1, panel.title, transform=ax.get_yaxis_transform(), fontsize=11, color=_INK)
+    ax.text(left, -1.1, panel.title, transform=ax.get_yaxis_transform(), fontsize=11, color=INK)
     ax.set_ylim(len(panel.lines) - 0.5, -0.5)
     ax.set_yticks([])
     for at, line in enumerate(panel.lines):
@@ -169,14 +149,14 @@ def _draw_panel(ax: Axes, panel: _Panel, names: float) -> None:
         if line.row is not None:
             _draw_arm(ax, at, line.row, other=str(line.row["normalizer"]) != panel.normalizer)
     _scale(ax, [line.row for line in panel.lines if line.row is not None])
-    ax.axvline(0, color=_INK, linewidth=0.9, zorder=1)
+    ax.axvline(0, color=INK, linewidth=0.9, zorder=1)
 
 
 def _label(ax: Axes, at: int, line: _Line, left: float) -> None:
     """Write the name left of the panel, and the number right of it."""
     where = ax.get_yaxis_transform()
     heading = line.row is None
-    look: dict[str, Any] = {"va": "center", "color": _INK, "clip_on": False}
+    look: dict[str, Any] = {"va": "center", "color": INK, "clip_on": False}
     weight = "bold" if heading else "normal"
     left += 0 if heading else _INDENT / _PLOT
     ax.text(left, at, line.text, transform=where, fontsize=9.5, fontweight=weight, **look)
@@ -187,17 +167,17 @@ def _label(ax: Axes, at: int, line: _Line, left: float) -> None:
 def _draw_arm(ax: Axes, at: int, row: pd.Series, other: bool) -> None:
     """Draw the interval and its marker: filled where it is significant, a diamond where only the scores differ."""
     if row["status"] != "ok" or isnan(row["difference"]):
-        look: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "color": _INK}
+        look: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "color": INK}
         seeds, *_, message = str(row["reason"]).split(": ", 2)  # what kind of error it is stands in the table
         why = str(row["reason"]) if row["status"] == "ok" else f"{row['status']}, {seeds}: {message}"
         ax.text(0.02, at, "×", fontsize=12, **look)
         ax.text(0.06, at, textwrap.shorten(why, 90, placeholder=" ..."), fontsize=7.5, style="italic", **look)
         return
-    ax.plot([100 * row["lo"], 100 * row["hi"]], [at, at], color=_INK, linewidth=1.5, solid_capstyle="butt", zorder=2)
+    ax.plot([100 * row["lo"], 100 * row["hi"]], [at, at], color=INK, linewidth=1.5, solid_capstyle="butt", zorder=2)
     filled = row["p_holm"] < SIGNIFICANT
     ax.plot(
-        100 * row["difference"], at, marker="D" if other else "o", markersize=6, color=_INK,
-        markerfacecolor=_INK if filled else "white", zorder=3,
+        100 * row["difference"], at, marker="D" if other else "o", markersize=6, color=INK,
+        markerfacecolor=INK if filled else "white", zorder=3,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmark.errors import PrunebenchError
+from benchmark.figures import render
 from benchmark.measure.scores import Normalised, scored
 from benchmark.registry import REGISTRY
 from benchmark.store.files import write_atomically
@@ -21,7 +22,6 @@ from reports import _transcripts as transcripts
 from reports._audit_input import read_pairs
 from reports._audit_picture import draw
 from reports.normalizers import table
-from reports.pareto import render
 from tests.benchmarks.write_real_size import replaced
 
 PAIRS = Path("tests/data/hindi_pairs.tsv")

@@ -16,9 +16,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
 
+from benchmark.figures import render
 from studies._effect_table import HEADINGS, markdown, show
 from studies._effects import Row
-from studies._forest import draw, render, write
+from studies._forest import draw, write
 
 FAILED = "3 of 3 seeds: BudgetMissedError: reached 0.7 | too far"
 NUMBERS: dict[str, Any] = {"seeds": 3, "rate": 0.03, "lowest": 0.02, "highest": 0.04, "nominal": 0.3, "stored": 0.9}

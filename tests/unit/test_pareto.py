@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.errors import SpecError, StoreError
+from benchmark.figures import render
 from benchmark.registry import REGISTRY
 from benchmark.store.frame import frame
 from reports import _pareto_data as data
@@ -23,7 +24,7 @@ from reports import _pareto_looks as looks
 from reports._pareto_interactive import figure_html
 from reports._pareto_legend import lines, shortened
 from reports._pareto_outside import OURS, belonging, published
-from reports.pareto import MOST, draw, draw_charts, render
+from reports.pareto import MOST, draw, draw_charts
 from tests.fake_runs import commit, make, ok_data, spec
 
 

@@ -13,12 +13,13 @@ import pytest
 from rich.console import Console
 
 from benchmark.errors import NothingToReportError, StoreError
+from benchmark.figures import render
 from benchmark.registry import REGISTRY
 from benchmark.store.files import write_atomically
 from benchmark.store.folders import open_run
 from benchmark.store.frame import frame
 from reports import _content as content
-from reports.pareto import draw, render
+from reports.pareto import draw
 from tests import fake_normalizers as fakes
 from tests.fake_runs import Plain, commit, fail, make, ok_data, spec
 
