@@ -37,7 +37,8 @@ def notes(rows: pd.DataFrame) -> Iterator[str]:
     if len(positions):
         yield f"Decoder MACs: one token with the cache at position {', '.join(map(str, positions))}."
     device = about.get("device")
-    yield f"Timed on {device}, interleaved with dense." if device else "Not timed (prunebench profile does that)."
+    at = "" if about.get("batch") is None else f" at batch {about['batch']}"
+    yield f"Timed on {device}{at}, interleaved with dense." if device else "Not timed (prunebench profile does that)."
     trained = ", ".join(f"{value}" for value in rows["trained_on"].dropna().unique())
     if trained:
         yield f"Trained and decoded on {trained}."

@@ -17,9 +17,10 @@
 | weight_bytes | parameters and buffers as they lie in memory while the model computes (int8 as int8) |
 | macs_encoder, macs_cross_kv, macs_decoder_token, macs_position, macs_backend | executed multiply-adds, three parts |
 | macs_first_token | encoder + cross-attention keys and values + one decoder token: a window up to its first word |
-| batch, rtfx, rtfx_lo, rtfx_hi, speedup, encoder_ms, device | timing record on one device; `speedup` is against dense |
+| batch, rtfx, rtfx_lo, rtfx_hi, speedup, encoder_ms, device | one device, one batch; `speedup` is against dense |
 | peak_memory | bytes that inference at `batch` takes at most in a fresh process, beyond its libraries; same record |
 | trained_on, threads, commit, decoding | where and how it was computed |
+| fitted_on | devices and threads of its Fits, `cpu, 1 thread`, joined by ` + `; empty: none; None: not recorded |
 | <split>_hash, _utterances, _skipped | the data really used, and files left out; a dash in the name becomes `_` |
 | <split>_wer, _wer_lo, _wer_hi, _wer_delta, _wer_delta_lo, _wer_delta_hi | with a normaliser: see `store.scoring` |
 | <split>_cer..., <split>_error..., <split>_empty, _runaway, _unreferenced, _emptied | the same; fractions, not % |
@@ -27,9 +28,13 @@
 | rank, non_inferior | of the row's entry: see ``benchmark.store.scoring`` |
 | <other>__... | the same of every further normaliser, ranks included |
 
+Speeds are those of one device at one batch size: of the batch sizes timed there, the one at which most cells were, the
+largest of equals. A cell that was not timed at it has no timing here; of a cell's timings at it the newest counts.
+
 ``frame.attrs`` holds what is said once: normalizer, signature, metric (``error`` where rows differ in it), others
-(prefix of columns to these three), faults, splits, device, devices, data, problems, margin, resamples, and lost
-(from the command line: cells that were asked for, have no record, and cannot be told any more).
+(prefix of columns to these three), faults, splits, device, devices, batch (None where nothing is timed), data,
+problems, margin, resamples, and lost (from the command line: cells that were asked for, have no record, and cannot be
+told any more).
 """
 
 from __future__ import annotations
@@ -144,12 +149,13 @@ def frame(
     table["label"] = table["label"].where(versions < 2, table["label"] + "@" + table["method_version"].fillna("?"))
     table["macs_first_token"] = table["macs_encoder"] + table["macs_cross_kv"] + table["macs_decoder_token"]
     found = [timing for folder in folders for timing in read_timings(folder)] if timings else []
-    table, devices = _with_timings(table, found, device)
+    table, devices, batch = _with_timings(table, found, device)
     table.attrs |= {
         "splits": splits,
         "data": {split: sorted(set(table[f"{column(split)}_hash"].dropna())) for split in splits},
         "device": device or (devices[0] if devices else None),
         "devices": devices,
+        "batch": batch,
         "problems": list(problems or ()),
     }
     if normalizer is not None:
@@ -178,7 +184,7 @@ def _splits(chosen: list[Record]) -> list[str]:
 
 
 def _columns(splits: list[str]) -> list[str]:
-    first = ["run", "cell", "attempt", "error", "entry", "block", "label", "options", "setting", "recipe"]
+    first = ["run", "cell", "attempt", "error", "entry", "block", "label", "options", "setting", "recipe", "fitted_on"]
     first += _FROM_RECORD
     return first + [f"{column(split)}_{what}" for split in splits for what in ("hash", "utterances", "skipped")]
 
@@ -198,6 +204,7 @@ def _row(record: Record) -> dict[str, Any]:
         "options": json.dumps(options, sort_keys=True, ensure_ascii=False),
         "setting": short_hash([spec.get(part) for part in ("model", "corpus", "decoding")]),
         "recipe": short_hash(spec.get("training")),
+        "fitted_on": _fitted_on(_dig(data, "training.trained_on")),
     }
     row |= {name: _dig(data, path) for name, (path, _) in _FROM_RECORD.items()}
     for split, about in (data.get("data") or {}).items():
@@ -205,6 +212,14 @@ def _row(record: Record) -> dict[str, Any]:
         row[f"{column(split)}_utterances"] = about.get("utterances")
         row[f"{column(split)}_skipped"] = about.get("skipped")
     return row
+
+
+def _fitted_on(found: Sequence[Mapping[str, Any]] | None) -> str | None:
+    """Return where the Fits of a path ran, each place once; another commit is no other place."""
+    if found is None:
+        return None
+    places = [f"{one['device']}, {one['threads']} thread{'s' * (one['threads'] != 1)}" for one in found]
+    return " + ".join(dict.fromkeys(places))
 
 
 def _dig(data: Any, path: str) -> Any:
@@ -216,10 +231,11 @@ def _dig(data: Any, path: str) -> Any:
 
 def _with_timings(
     table: pd.DataFrame, found: list[dict[str, Any]], device: str | None
-) -> tuple[pd.DataFrame, list[str]]:
-    """Join, by cell and attempt, the newest timing on one device; also return all devices, the fullest first.
+) -> tuple[pd.DataFrame, list[str], int | None]:
+    """Join, by cell and attempt, the newest timing on one device at one batch size.
 
-    Numbers of two devices never share a column.
+    Also return all devices, the fullest first, and the batch size: that of most cells, the largest of equals. Numbers
+    of two devices or of two batch sizes never share a column.
     """
     import pandas as pd
 
@@ -230,5 +246,7 @@ def _with_timings(
     per_device = timed.groupby("device").agg(cells=("cell", "nunique"), newest=("stamp", "max"))
     devices = per_device.sort_values(["cells", "newest"], ascending=False).index.tolist()
     chosen = timed[timed["device"] == (device or (devices[0] if devices else None))].sort_values("stamp", kind="stable")
-    newest = chosen.drop_duplicates(["cell", "attempt"], keep="last").drop(columns="stamp")
-    return table.merge(newest, on=["cell", "attempt"], how="left"), devices
+    per_batch = chosen.groupby("batch")["cell"].nunique()
+    batch = None if per_batch.empty else int(per_batch.index[per_batch == per_batch.max()].max())
+    newest = chosen[chosen["batch"] == batch].drop_duplicates(["cell", "attempt"], keep="last").drop(columns="stamp")
+    return table.merge(newest, on=["cell", "attempt"], how="left"), devices, batch

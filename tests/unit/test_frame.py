@@ -142,9 +142,10 @@ def test_an_empty_run_and_a_run_of_failures_are_tables_too(empty: Path) -> None:
 def test_timings_of_two_devices_never_share_a_column(empty: Path) -> None:
     record = commit(empty, ok_data(spec()), 0.1, {"test": 5})
     other = commit(empty, ok_data(spec("imp", "prunable_nominal", 0.5)), 0.1, {"test": 5})
-    common = {"cell": record.cell, "attempt": record.attempt}
+    common = {"cell": record.cell, "attempt": record.attempt, "batch": 8}
+    theirs = common | {"cell": other.cell, "attempt": other.attempt}
     write_timing(empty, "gpu", [common | {"rtfx": 900.0}])
-    write_timing(empty, "cpu", [common | {"rtfx": 9.0}, {"cell": other.cell, "attempt": other.attempt, "rtfx": 8.0}])
+    write_timing(empty, "cpu", [common | {"rtfx": 9.0}, theirs | {"rtfx": 8.0}])
     write_timing(empty, "cpu", [common | {"rtfx": 9.5}, common | {"attempt": "an older one", "rtfx": 1.0}])
     table = frame(empty).set_index("cell")
     assert table.attrs["devices"] == ["cpu", "gpu"]
@@ -153,6 +154,32 @@ def test_timings_of_two_devices_never_share_a_column(empty: Path) -> None:
     assert gpu.loc[record.cell, "rtfx"] == 900
     assert gpu["rtfx"].isna()[other.cell]
     assert frame(empty, timings=False)["rtfx"].isna().all()
+
+
+def test_timings_of_two_batch_sizes_never_share_a_column(empty: Path) -> None:
+    found = [commit(empty, ok_data(spec(seed=seed)), 0.1, {"test": 5}) for seed in (0, 1, 2)]
+    a, b, c = ({"cell": record.cell, "attempt": record.attempt} for record in found)
+    assert frame(empty).attrs["batch"] is None
+
+    def column_of(what: str) -> list[float | None]:
+        table = frame(empty).set_index("cell")
+        return [None if np.isnan(value := table.loc[one.cell, what]) else value for one in found]
+
+    # Each row says its batch in its thousands. Two cells at 8, of which one at 1 too: 8 it is.
+    write_timing(empty, "cpu", [one | {"batch": 8, "rtfx": 8001.0, "speedup": 8002.0} for one in (a, b)])
+    write_timing(empty, "cpu", [a | {"batch": 1, "rtfx": 1001.0, "speedup": 1002.0}])
+    assert (frame(empty).attrs["batch"], column_of("rtfx")) == (8, [8001, 8001, None])
+    # As many at 32, and later: the largest of equals. The cell that lacks it has no timing, rather than that at 8.
+    write_timing(empty, "cpu", [one | {"batch": 32, "rtfx": 32001.0, "peak_memory": 32003} for one in (b, c)])
+    assert (frame(empty).attrs["batch"], column_of("rtfx")) == (32, [None, 32001, 32001])
+    assert column_of("peak_memory") == [None, 32003, 32003] and column_of("speedup") == [None, None, None]
+    # Of a cell that was timed again, the newest row; another device, fuller at another batch, has no say.
+    write_timing(empty, "cpu", [one | {"batch": 8, "rtfx": 8009.0} for one in (b, c)])
+    write_timing(empty, "gpu", [one | {"batch": 64, "rtfx": 64001.0} for one in (a, b, c)])
+    write_timing(empty, "cpu", [b | {"batch": 128, "rtfx": 128001.0}])
+    table = frame(empty, device="cpu").set_index("cell")
+    assert [table.loc[one.cell, "rtfx"] for one in found] == [8001, 8009, 8009]
+    assert type(table.attrs["batch"]) is int and table["batch"].eq(8).all()
 
 
 def test_several_folders_are_read_as_their_union(tmp_path: Path) -> None:
