@@ -6,19 +6,31 @@ import html
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-_MARKUP = re.compile(r"[|`*~\[\]\\]|(?<!\w)_|_(?!\w)")  # an underscore inside a word is none
+_MARKUP = re.compile(  # begins with all signs that may be markup, so that a search is quick
+    r"[|`*~\\\[\]_#+-](?:(?<=[|`*~\\])"
+    r"|(?<=\])(?=\()|(?<=^\[)"  # a bracket is markup only in a link, before a definition or a box to tick
+    r"|(?<=_)(?:(?<![^\W_]_)|(?![^\W_]))"  # an underscore inside a word is none
+    r"|(?<=^[-+])(?=[\s-]|$)|(?<=^#)(?=#*(?:\s|$))|(?<=\s#)(?=#*$))"  # lists, rules and headings
+)
+_NUMBERED = re.compile(r"(\d+)([.)])(?=\s|$)")
 _BAR = re.compile(r"(?<!\\)\|")  # in tables a bar ends the cell even inside code
 _TICKS = re.compile("`+")
 
 
 def flat(text: object) -> str:
     """Return a text on one line; white space and control characters become single spaces."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in str(text)).split())
+    said = str(text)
+    if not said.isprintable():
+        said = "".join(sign if sign.isprintable() else " " for sign in said)
+    return " ".join(said.split())
 
 
 def plain(text: object) -> str:
-    """Return a text that Markdown shows as it is, inside a line or a table."""
-    return html.escape(_MARKUP.sub(r"\\\g<0>", flat(text)), quote=False)
+    """Return a text that Markdown shows as it is: in a line or a table, as a heading, as an entry of a list."""
+    said = _MARKUP.sub(r"\\\g<0>", flat(text))
+    if number := _NUMBERED.match(said):
+        said = f"{number[1]}\\{said[number.end(1) :]}"
+    return html.escape(said, quote=False)
 
 
 def code(text: object) -> str:

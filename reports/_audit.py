@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmark.api import Judged, Normalizer
 from benchmark.errors import StoreError
+from benchmark.markdown import plain
 from benchmark.registry import REGISTRY
 from benchmark.text.audit import Audit, BrokenError
 from benchmark.text.audit import audit as measured
@@ -219,21 +220,20 @@ def heading(board: transcripts.Same) -> str:
 def markdown(told: Told) -> Iterator[str]:
     """Yield the lines of ``audit.md``."""
     from reports.normalizers import table
-    from reports.table import escape
 
-    yield from (f"# Audit of {escape(told.found.signature)} on {escape(told.text)}", "")
+    yield from (f"# Audit of {plain(told.found.signature)} on {plain(told.text)}", "")
     yield from (
         table(list(summary_texts(told.rows))),
         "",
-        *(f"- {line}" for line in [*map(escape, told.remarks), *READING]),
+        *(f"- {line}" for line in [*map(plain, told.remarks), *READING]),
     )
     yield from ("", "## Merges by rule", "", table(list(rules_texts(told.found)), words=3), "")
     for left, right, rule in told.found.apart:
-        yield f"- Variants apart ({escape(rule)}): {escape(left)} / {escape(right)}"
+        yield f"- Variants apart ({plain(rule)}): {plain(left)} / {plain(right)}"
     for left, right, rule in told.found.wrong:
-        yield f"- Judged distinct, and equal ({escape(rule)}): {escape(left)} / {escape(right)}"
+        yield f"- Judged distinct, and equal ({plain(rule)}): {plain(left)} / {plain(right)}"
     for board in told.boards:
-        yield from ("", f"## {escape(heading(board))}", "")
+        yield from ("", f"## {plain(heading(board))}", "")
         yield from (table(list(transcripts.texts(board, board.shown))), "")
-        yield from (f"- {escape(str(moved))}" for moved in board.moved)
+        yield from (f"- {plain(moved)}" for moved in board.moved)
     yield ""

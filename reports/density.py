@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.api import Report
 from benchmark.errors import NothingToReportError
 from benchmark.figures import INK
+from benchmark.markdown import plain
 from benchmark.registry import REGISTRY
 from reports import _content as content
 from reports._density import densities
@@ -127,7 +128,6 @@ def csv(found: Sequence[Panel]) -> str:
 def markdown(found: Sequence[Panel]) -> Iterator[str]:
     """Yield the lines of ``density.md``: a row a layer, in per cent."""
     from reports.normalizers import table
-    from reports.table import escape
 
     yield "# Where each method removes"
     yield ""
@@ -144,5 +144,5 @@ def markdown(found: Sequence[Panel]) -> Iterator[str]:
             [str(name), *(content.percent(v, 0, "").text for v in line)]
             for name, line in zip(grid.index, grid.to_numpy(), strict=True)
         ]
-        yield from ("", f"## {escape(panel.title)} ({panel.share})", "", table([["layer", *_PARTS], *texts]))
+        yield from ("", f"## {plain(panel.title)} ({panel.share})", "", table([["layer", *_PARTS], *texts]))
     yield ""

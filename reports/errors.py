@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from benchmark.api import Report
 from benchmark.errors import NothingToReportError
 from benchmark.figures import INK
+from benchmark.markdown import plain
 from benchmark.registry import REGISTRY
 from reports import _content as content
 from reports._files import write_all
@@ -133,11 +134,10 @@ def csv(found: Sequence[pd.DataFrame]) -> str:
 def markdown(found: Sequence[tuple[content.Board, pd.DataFrame]]) -> Iterator[str]:
     """Yield the lines of ``errors.md``."""
     from reports.normalizers import table as as_table
-    from reports.table import escape
 
     yield "# Where errors come from"
     for board, table in found:
-        yield from ("", f"## {escape(board.title)}", "")
+        yield from ("", f"## {plain(board.title)}", "")
         texts = [["method", "block", "kept", *(f"{kind} %" for kind in KINDS), "length", "runaway", "empty"]]
         for row in table.to_dict("records"):
             shares = [content.percent(row[kind], 2, "").text for kind in KINDS]

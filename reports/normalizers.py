@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.api import Report
+from benchmark.markdown import plain
 from benchmark.registry import REGISTRY
 from reports import _transcripts as transcripts
 from reports._files import write_all
@@ -36,16 +37,15 @@ class Normalizers(Report):
 
 def markdown(found: Sequence[transcripts.Same]) -> Iterator[str]:
     """Yield the lines of ``normalizers.md``."""
-    from reports.table import escape
 
     yield "# The same transcripts, several normalisers"
     for one in found:
-        yield from ("", f"## {escape(one.title)}", "", f"Error rate in % on {escape(one.split)}.", "")
+        yield from ("", f"## {plain(one.title)}", "", f"Error rate in % on {plain(one.split)}.", "")
         yield table(list(transcripts.texts(one, one.rates)))
-        yield from ("", *(f"- {escape(str(moved))}" for moved in one.moved))
-        yield from (f"- {escape(choice)}: {escape(signed)}" for choice, signed in one.made_with.items())
+        yield from ("", *(f"- {plain(moved)}" for moved in one.moved))
+        yield from (f"- {plain(choice)}: {plain(signed)}" for choice, signed in one.made_with.items())
     choices = list(dict.fromkeys(choice for one in found for choice in one.choices))
-    yield from ("", *(f"- {escape(line)}" for line in transcripts.told(choices)))
+    yield from ("", *(f"- {plain(line)}" for line in transcripts.told(choices)))
     yield from (*(f"- {line}" for line in _READING), "")
 
 
@@ -53,9 +53,7 @@ def table(rows: Sequence[Sequence[str]], words: int = 1) -> str:
     """Return rows, headings first, as a Markdown table; the first ``words`` columns are left-aligned."""
     import pandas as pd
 
-    from reports.table import escape
-
-    headings, *rest = ([escape(text) for text in row] for row in rows)
+    headings, *rest = ([plain(text) for text in row] for row in rows)
     align = ["left" if at < words else "right" for at in range(len(headings))]
     return str(pd.DataFrame(rest, columns=headings).to_markdown(index=False, colalign=align, disable_numparse=True))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.api import Report
 from benchmark.errors import NothingToReportError
+from benchmark.markdown import plain
 from benchmark.registry import REGISTRY
 from benchmark.store.comparing import SIGNIFICANT
 from benchmark.store.files import write_atomically
@@ -63,14 +64,13 @@ class Significance(Report):
 
 def markdown(found: Sequence[Race], margin: float) -> Iterator[str]:
     """Yield the lines of ``significance.md``."""
-    from reports.table import escape
 
     yield "# Significance"
     board = ""
     for race in found:
         if race.board != board:
             board = race.board
-            yield from ("", f"## {escape(board)}", "", escape(race.drawn))
+            yield from ("", f"## {plain(board)}", "", plain(race.drawn))
         kept = "" if race.keep is None else f", {content.percent(race.keep, 0).text} kept"
         yield from ("", f"### {race.block}{kept}", "")
         if race.left_out:

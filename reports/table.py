@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.api import Report
+from benchmark.markdown import plain
 from benchmark.registry import REGISTRY
 from benchmark.store.files import write_atomically
 from reports import _content as content
@@ -65,12 +65,12 @@ def markdown(boards: Sequence[content.Board]) -> Iterator[str]:
     yield "# Leaderboard"
     for board in boards:
         shown = board.columns
-        yield from ("", f"## {escape(board.title)}", "")
+        yield from ("", f"## {plain(board.title)}", "")
         for section in board.sections:
             marks = flags(section.block, section.rows, content.score_column(section.rows))
             best = [BEST in marks.get(str(entry), "") for entry in section.rows["entry"]]
-            yield from (f"### {escape(section.title)}", "", *grid(content.cells(section.rows, shown), shown, best), "")
-        yield from (f"- {escape(note)}" for note in board.notes)
+            yield from (f"### {plain(section.title)}", "", *grid(content.cells(section.rows, shown), shown, best), "")
+        yield from (f"- {plain(note)}" for note in board.notes)
     yield from ("", "## What the columns mean", "", *(f"- {line}" for line in content.DEFINITIONS), "")
 
 
@@ -78,9 +78,9 @@ def grid(
     rows: Sequence[Sequence[content.Cell]], shown: Sequence[content.Column], bold: Sequence[bool] = ()
 ) -> list[str]:
     """Return a Markdown table, padded so that it reads well as plain text too; ``bold`` says which rows stand out."""
-    told = [[escape(cell.text) for cell in row] for row in rows]
+    told = [[plain(cell.text) for cell in row] for row in rows]
     told = [[f"**{text}**" for text in row] if at < len(bold) and bold[at] else row for at, row in enumerate(told)]
-    texts = [[escape(column.name) for column in shown], *told]
+    texts = [[plain(column.name) for column in shown], *told]
     # the reason of a failure may stick out: it must not blow up its column in every other row
     widths = [max(3, *(len(row[at]) for row in texts if len(row[at]) <= _WIDEST)) for at in range(len(shown))]
     ruler = [":" + "-" * (w - 1) if c.words else "-" * (w - 1) + ":" for c, w in zip(shown, widths, strict=True)]
@@ -91,7 +91,4 @@ def grid(
     return [f"| {' | '.join(row)} |" for row in (padded[0], ruler, *padded[1:])]
 
 
-def escape(text: str) -> str:
-    """Return text that Markdown shows as it is: no HTML, no cell borders, no line breaks, no emphasis."""
-    flat = html.escape(" ".join(text.split()), quote=False)
-    return flat.translate({ord(sign): f"\\{sign}" for sign in "|`*"})
+escape = plain
