@@ -16,7 +16,7 @@ from benchmark.registry import KINDS, REGISTRY, Failure
 
 _FIRST = (
     *("leaderboard", "run", "plan", "study", "ls", "describe", "report", "recommend", "score"),
-    *("audit", "merge", "profile", "compress", "export", "new", "doctor"),
+    *("audit", "bundle", "merge", "profile", "compress", "export", "new", "doctor"),
 )
 """Order in the help; a verb that is not named here follows, by name."""
 

@@ -6,7 +6,8 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +15,33 @@ TEMPORARY = ".tmp"
 """Suffix of files that are being written; readers skip them."""
 
 
-def write_atomically(path: Path, data: bytes | str) -> Path:
-    """Write ``data`` to ``path``: temporary file beside it, fsync, replace, fsync of the folder.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary file's path to write to; what was written then takes the place of ``path``, whole or not at all.
 
     Raises:
         OSError: the folder is not writable or full; nothing of the temporary file is left then.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
-        with temporary.open("wb") as file:
-            # half a surrogate pair has no UTF-8; its escape \udXXX is what JSON writes for it
-            file.write(data.encode(errors="backslashreplace") if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
+        sync(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def write_atomically(path: Path, data: bytes | str) -> Path:
+    """Write ``data`` to ``path``: temporary file beside it, fsync, replace, fsync of the folder.
+
+    Raises:
+        OSError: as ``replacing``.
+    """
+    with replacing(path) as temporary:
+        # half a surrogate pair has no UTF-8; its escape \udXXX is what JSON writes for it
+        temporary.write_bytes(data.encode(errors="backslashreplace") if isinstance(data, str) else data)
     return path
 
 

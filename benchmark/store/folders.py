@@ -102,7 +102,7 @@ def keep_spec(run: Path, spec: Mapping[str, Any], cells: Sequence[str]) -> Path:
         StoreError: the folder cannot be written.
     """
     content = to_json({"format": FORMAT, "spec": spec, "cells": list(cells)})
-    path = run / SPECS / f"{hashlib.sha256(content.encode()).hexdigest()[:16]}.json"
+    path = run / SPECS / f"{spec_name(content)}.json"
     try:
         path.parent.mkdir(exist_ok=True)
         if not path.exists():
@@ -110,6 +110,11 @@ def keep_spec(run: Path, spec: Mapping[str, Any], cells: Sequence[str]) -> Path:
     except OSError as error:
         raise unwritable(path, error) from error
     return path
+
+
+def spec_name(content: str) -> str:
+    """Return the name, without its ending, of the file that holds a kept spec."""
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def kept_specs(run: Path | str, cell: str | None = None) -> list[dict[str, Any]]:

@@ -62,7 +62,7 @@ _COUNTS = (
     *("prunable", "prunable_nonzero", "prunable_stored"),
     *("params_dense", "params_nominal", "params_stored", "bytes", "weight_bytes"),
 )
-_FROM_RECORD: dict[str, tuple[str, str]] = {
+FROM_RECORD: dict[str, tuple[str, str]] = {
     "status": ("status", "str"),
     "quantised": ("plan.quantised", "str"),
     "finished": ("finished", "str"),
@@ -97,6 +97,7 @@ _FROM_RECORD: dict[str, tuple[str, str]] = {
     "threads": ("environment.threads", "Int64"),
     "commit": ("environment.commit", "str"),
 }
+"""Column to the place in a record that it is taken from, and its kind."""
 _FROM_TIMING = ("batch", "rtfx", "rtfx_lo", "rtfx_hi", "speedup", "encoder_ms", "peak_memory")
 
 
@@ -143,7 +144,7 @@ def frame(
     chosen = chosen if where is None else where.apply(chosen)
     splits = _splits(chosen)
     table = pd.DataFrame([_row(record) for record in chosen], columns=_columns(splits))
-    table = table.astype({name: kind for name, (_, kind) in _FROM_RECORD.items() if kind != "str"})
+    table = table.astype({name: kind for name, (_, kind) in FROM_RECORD.items() if kind != "str"})
     table = table.astype({f"{column(split)}_{what}": "Int64" for split in splits for what in ("utterances", "skipped")})
     versions = table.groupby("label")["method_version"].transform("nunique")
     table["label"] = table["label"].where(versions < 2, table["label"] + "@" + table["method_version"].fillna("?"))
@@ -185,14 +186,14 @@ def _splits(chosen: list[Record]) -> list[str]:
 
 def _columns(splits: list[str]) -> list[str]:
     first = ["run", "cell", "attempt", "error", "entry", "block", "label", "options", "setting", "recipe", "fitted_on"]
-    first += _FROM_RECORD
+    first += FROM_RECORD
     return first + [f"{column(split)}_{what}" for split in splits for what in ("hash", "utterances", "skipped")]
 
 
 def _row(record: Record) -> dict[str, Any]:
     data, spec = record.data, record.data["spec"]
-    options = _dig(data, "spec.method.options") or {}
-    kind = _dig(data, "spec.budget.kind") or "none"
+    options = dig(data, "spec.method.options") or {}
+    kind = dig(data, "spec.budget.kind") or "none"
     row: dict[str, Any] = {
         "run": str(record.path.parents[2]),
         "cell": record.cell,
@@ -200,13 +201,13 @@ def _row(record: Record) -> dict[str, Any]:
         "error": "" if record.data["status"] == "missing" else record.error,
         "entry": short_hash({part: value for part, value in spec.items() if part != "seed"}),
         "block": BLOCKS.get(kind, kind),
-        "label": label(str(_dig(data, "spec.method.name")), options),
+        "label": label(str(dig(data, "spec.method.name")), options),
         "options": json.dumps(options, sort_keys=True, ensure_ascii=False),
         "setting": short_hash([spec.get(part) for part in ("model", "corpus", "decoding")]),
         "recipe": short_hash(spec.get("training")),
-        "fitted_on": _fitted_on(_dig(data, "training.trained_on")),
+        "fitted_on": _fitted_on(dig(data, "training.trained_on")),
     }
-    row |= {name: _dig(data, path) for name, (path, _) in _FROM_RECORD.items()}
+    row |= {name: dig(data, path) for name, (path, _) in FROM_RECORD.items()}
     for split, about in (data.get("data") or {}).items():
         row[f"{column(split)}_hash"] = about.get("hash")
         row[f"{column(split)}_utterances"] = about.get("utterances")
@@ -222,7 +223,7 @@ def _fitted_on(found: Sequence[Mapping[str, Any]] | None) -> str | None:
     return " + ".join(dict.fromkeys(places))
 
 
-def _dig(data: Any, path: str) -> Any:
+def dig(data: Any, path: str) -> Any:
     """Follow a dotted path into nested objects; None where a part is absent (a failed record lacks some)."""
     for part in path.split("."):
         data = data.get(part) if isinstance(data, Mapping) else None

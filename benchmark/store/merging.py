@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import StoreError
-from benchmark.store.files import TEMPORARY, is_temporary, sync
+from benchmark.store.files import is_temporary, replacing
 from benchmark.store.folders import SPECS, check_format, open_run, read_json
 from benchmark.store.records import RECORD, records
 from benchmark.store.timings import read_timing
@@ -25,11 +24,12 @@ class Merged:
     present: int
 
 
-def merge(sources: Sequence[Path | str], into: Path | str) -> Merged:
+def merge(sources: Sequence[Path | str], into: Path | str, *, write: bool = True) -> Merged:
     """Copy committed attempts (results and failures) and timing records of ``sources`` that ``into`` lacks.
 
     Everything is checked before anything is copied, and an attempt's ``record.json`` is copied last, so a merge
-    that is killed leaves no half attempt that counts, and is finished by the same command.
+    that is killed leaves no half attempt that counts, and is finished by the same command. Without ``write`` nothing is
+    copied or made, and what would be is counted.
 
     Raises:
         StoreError: a source is no run folder or holds a broken record, or two folders hold one name with different
@@ -49,9 +49,10 @@ def merge(sources: Sequence[Path | str], into: Path | str) -> Merged:
                 present.update({name} - wanted.keys())
             else:
                 wanted[name] = mark
-    target = open_run(into, create=True)
-    for name, mark in wanted.items():
-        _copy(mark, target / name)
+    if write:
+        target = open_run(into, create=True)
+        for name, mark in wanted.items():
+            _copy(mark, target / name)
     attempts = sum(name.name == RECORD for name in wanted)
     timed = sum(name.parts[0] == "timings" for name in wanted)
     return Merged(attempts, timed, sum(name.name == RECORD for name in present))
@@ -94,12 +95,5 @@ def _copy(mark: Path, to: Path) -> None:
 
 def _copy_file(file: Path, to: Path) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
-    temporary = to.with_name(f".{to.name}.{secrets.token_hex(4)}{TEMPORARY}")
-    try:
+    with replacing(to) as temporary:
         shutil.copyfile(file, temporary)
-        sync(temporary)
-        temporary.replace(to)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync(to.parent)

@@ -21,6 +21,11 @@ from benchmark.store.files import to_json, write_atomically
 from benchmark.store.folders import FORMAT, check_format, open_run, read_json
 from benchmark.store.records import new_stamp
 
+TIMED = (
+    *("batch", "rtfx", "rtfx_lo", "rtfx_hi", "speedup", "speedup_lo", "speedup_hi"),
+    *("encoder_ms", "encoder_ms_lo", "encoder_ms_hi", "encoder_speedup", "generate_s", "peak_memory", "audio_seconds"),
+)
+"""What is measured of a row, each a positive number or absent."""
 _WAY_OUT = "remove the file and profile again"
 
 
