@@ -94,7 +94,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, seeds: pd.DataFrame, title: str, scale:
     ax.scatter(np.maximum(100 * seeds["rate"], scale.floor), at + _apart(seeds), marker="o", s=26, facecolors="none",
                edgecolors=_RING, linewidths=1.2, zorder=4)  # fmt: skip
     beside = blended_transform_factory(ax.transAxes, ax.transData)
-    for place, row in zip(places, shown.to_dict("records"), strict=True):
+    for place, row in zip(places.tolist(), shown.to_dict("records"), strict=True):
         ax.text(1.012, place, _said(row), transform=beside, va="center", fontsize=8, parse_math=False)
         if not row["seeds"]:
             why = textwrap.shorten(row["error"], 90, placeholder=" ...")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.api import Report
 from benchmark.errors import NothingToReportError
+from benchmark.markdown import plain
 from benchmark.registry import REGISTRY
 from reports import _content as content
 from reports._files import write_all
@@ -55,14 +56,13 @@ def csv(found: Sequence[Spread]) -> str:
 def markdown(found: Sequence[Spread], alone: Sequence[str] = ()) -> Iterator[str]:
     """Yield the lines of ``spread.md``; ``alone`` are titles of boards without two seeds of anything."""
     from reports.normalizers import table
-    from reports.table import escape
 
     yield "# Spread over seeds"
     for one in found:
-        yield from ("", f"## {escape(one.title)}", "", table(list(_rows(one)), words=2), "", f"- {_reading(one)}")
+        yield from ("", f"## {plain(one.title)}", "", table(list(_rows(one)), words=2), "", f"- {_reading(one)}")
     if len(found) > MOST_BOARDS:
         yield f"- The picture shows the first {MOST_BOARDS} of {len(found)} boards."
-    yield from (f"- No spread, one seed only: {escape(title)}." for title in alone)
+    yield from (f"- No spread, one seed only: {plain(title)}." for title in alone)
     yield ""
 
 
