@@ -49,7 +49,7 @@ def of_cell(record: Record, normalizer: str | None = None) -> Recipe:
     run = record.path.parents[2]
     for kept in kept_specs(run, record.cell) if (run / MARKER).is_file() else ():
         found = _with_flags(kept)
-        narrow = found and _narrowed(found, record)
+        narrow = found and _narrowed_flags(found, record)
         if narrow:
             return narrow.recipe({record.cell})
     return _written(_alone(record, normalizer), {record.cell})
@@ -193,7 +193,7 @@ def _dumped(spec: Leaderboard) -> dict[str, Any]:
     return spec.model_dump(mode="json", exclude={"languages"})
 
 
-def _narrowed(flags: _Flags, record: Record) -> _Flags | None:
+def _narrowed_flags(flags: _Flags, record: Record) -> _Flags | None:
     """Return the flags for one cell; None where they would not name it."""
     asked = record.data["spec"]
     method = MethodSpec.model_validate(_parts(asked["method"], "name", "options"))
@@ -246,25 +246,36 @@ def _is_of(corpus: CorpusSpec, asked: Mapping[str, Any]) -> bool:
 # --- specs that are written out -------------------------------------------------------------------------------------
 
 
-def _alone(record: Record, normalizer: str | None) -> dict[str, Any]:
-    """Return the leaderboard of one cell and, where anything is trained, the dense model that it is compared with."""
+def narrowed_spec(kept: Mapping[str, Any], record: Record) -> dict[str, Any]:
+    """Return a kept spec of a leaderboard with one of its cells, and dense beside it; where data lie is in it."""
     asked = record.data["spec"]
-    method = _parts(asked["method"], "name", "options")
-    budget = asked.get("budget") or {"kind": "none"}
-    row = {"methods": [method], "budget": budget["kind"], **_parts(budget, "tolerance")}
-    row |= {"keep": [budget["keep"]]} if budget.get("keep") is not None else {}
-    trained = asked.get("training") is not None
-    yardstick = [{"methods": [YARDSTICK], "budget": "none"}] if trained and row["methods"] != _DENSE else []
+    one = {"name": f"cell-{record.cell}", "grid": _grid(asked), "seeds": [asked["seed"]]}
+    return {**kept, **one, "languages": [], "profile": None}
+
+
+def _alone(record: Record, normalizer: str | None) -> dict[str, Any]:
+    """Return the leaderboard of one cell, from what its record says."""
+    asked = record.data["spec"]
     return {
         "name": f"cell-{record.cell}",
         "model": _parts(asked.get("model"), "name", "options"),
         "corpus": _parts(asked.get("corpus"), "name", "options", "train", "evaluate"),
-        "grid": [*yardstick, row],
-        **({"training": asked["training"]} if trained else {}),
-        **_parts(asked, "decoding"),
+        "grid": _grid(asked),
+        **_parts(asked, "training", "decoding"),
         **({"normalizer": normalizer} if normalizer is not None else {}),
         "seeds": [asked.get("seed", 0)],
     }
+
+
+def _grid(asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the row of one cell, and that of the dense model that it is compared with where anything is trained."""
+    budget = asked.get("budget") or {"kind": "none"}
+    row = {"methods": [_parts(asked["method"], "name", "options")], "budget": budget["kind"]}
+    row |= _parts(budget, "tolerance")
+    row |= {"keep": [budget["keep"]]} if budget.get("keep") is not None else {}
+    if asked.get("training") is None or row["methods"] == _DENSE:
+        return [row]
+    return [{"methods": [YARDSTICK], "budget": "none"}, row]
 
 
 _DENSE = [{"name": YARDSTICK, "options": {}}]

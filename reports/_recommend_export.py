@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.reproduce import of_cell
+from benchmark.reproduce import narrowed_spec, of_cell
 from benchmark.store.folders import MARKER, kept_specs
 from benchmark.store.records import Record, folder_of, read_record
 from reports._cells import absent
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 SPEC = "again.yaml"
 """What the spec is called that makes an artefact again."""
-_DENSE = {"methods": ["dense"], "budget": "none"}
 
 
 @dataclass(frozen=True)
@@ -72,20 +70,6 @@ def _again(record: Record, normalizer: str, run: str) -> Export:
     kept = kept_specs(folder, record.cell) if (folder / MARKER).is_file() else []
     if recipe.spec is None and any(spec.get("keep_artefacts") == "all" for spec in kept):
         return Export((f"{recipe.command} --out {shlex.quote(run)}",))
-    spec = _narrowed(kept[0], record) if kept else yaml.safe_load(recipe.spec or "")
+    spec = narrowed_spec(kept[0], record) if kept else yaml.safe_load(recipe.spec or "")
     text = yaml.safe_dump(spec | {"keep_artefacts": "all"}, allow_unicode=True, sort_keys=False)
     return Export((_command("run", SPEC, "--out", run),), text, () if kept else recipe.fill_in)
-
-
-def _narrowed(spec: Mapping[str, Any], record: Record) -> dict[str, Any]:
-    """Return a leaderboard's spec with one cell, and the dense model of its seed; where data lie is in it."""
-    asked = record.data["spec"]
-    budget = asked.get("budget") or {"kind": "none"}
-    row: dict[str, Any] = {"methods": [asked["method"]["name"]], "budget": budget["kind"]}
-    if asked["method"].get("options"):
-        row["methods"] = [{"name": asked["method"]["name"], "options": asked["method"]["options"]}]
-    row |= {} if budget.get("keep") is None else {"keep": [budget["keep"]]}
-    row |= {} if budget.get("tolerance") is None else {"tolerance": budget["tolerance"]}
-    grid = [row] if row == _DENSE or asked.get("training") is None else [_DENSE, row]
-    name = f"cell-{record.cell}"
-    return {**spec, "name": name, "grid": grid, "seeds": [asked["seed"]], "languages": [], "profile": None}

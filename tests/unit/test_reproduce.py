@@ -11,7 +11,7 @@ import yaml
 
 from benchmark.cli.main import invoke
 from benchmark.harness.tree import grow, grown
-from benchmark.reproduce import Recipe, of_cell, of_runs
+from benchmark.reproduce import Recipe, narrowed_spec, of_cell, of_runs
 from benchmark.spec_files import load_spec, override, parse
 from benchmark.specs import Leaderboard
 from benchmark.store.folders import keep_spec, open_run
@@ -130,6 +130,21 @@ def test_any_other_spec_is_written_out(
     (whole,) = of_runs([tmp_path / "run"], {record.cell for record in records}, file="all.yaml")
     assert whole.command == "prunebench run all.yaml" and whole.run == f"out/{name}"
     assert made_by(whole, carried, tmp_path, monkeypatch) == {record.cell for record in records}
+
+
+def test_a_kept_spec_is_narrowed_to_one_cell_and_dense_beside_it(tmp_path: Path) -> None:
+    spec = parse({**OWN, "languages": ["hi"]}, "a test")
+    kept = spec.model_dump(mode="json")
+    for record in begun(tmp_path / "run", spec):
+        asked = record.data["spec"]
+        alone = parse(narrowed_spec(kept, record), "narrowed")
+        made = [path.cell for tree in grown(alone) for path in tree.cells]
+        assert record.cell in {cell.id for cell in made}
+        assert {cell.identity()["method"]["name"] for cell in made} == {asked["method"]["name"]} | (
+            {"dense"} if asked["training"] else set()
+        )
+        assert len(alone.grid) == len(made) and alone.seeds == [asked["seed"]] and alone.profile is None
+        assert (alone.corpus, alone.training, alone.decoding) == (spec.corpus, spec.training, spec.decoding)
 
 
 def test_a_record_outside_of_its_run_is_enough(
