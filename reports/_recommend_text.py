@@ -13,6 +13,7 @@ from reports._cells import NOTHING, absent, interval, number, times
 from reports._content import first_split, score_column
 from reports._recommend_export import SPEC, Export
 from reports._recommend_limits import Limit, Quantity
+from reports._resampled import resampled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,8 +93,8 @@ def sure_lines(found: Advice, sure: Sure) -> Iterator[str]:
     """Yield how sure the choice is, and what is not in that."""
     row = found.shipped
     seeds = int(row["seeds"])
-    also = f" and {seeds} seeds" if seeds > 1 else ""
-    yield f"chosen again in {share(sure.best)} of {sure.resamples:,} resamples of {sure.resampled}{also}"
+    drawn = resampled(sure.resampled, seeds)
+    yield f"chosen again in {share(sure.best)} of {sure.resamples:,} resamples of {drawn}"
     rest = [(title, part) for title, part in sure.others.items() if part >= _FEW][:_LISTED]
     left = sum(sure.others.values()) - sum(part for _, part in rest)
     rest += [(name, part) for name, part in (("others", left), ("nothing fits", sure.nothing)) if part >= _FEW]

@@ -17,6 +17,7 @@ from benchmark.store.comparing import SIGNIFICANT, Entries, bounds
 from benchmark.store.records import Record, folder_of, read_record
 from benchmark.store.scoring import is_dense
 from reports import _content as content
+from reports._resampled import resampled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,10 +65,9 @@ def races(frame: pd.DataFrame) -> Iterator[Race]:
         normalised = normalised or Normalised(str(frame.attrs["normalizer"]))
         cells = frame[frame["entry"].isin(rows["entry"]) & frame["status"].eq("ok")]
         tested = _tested(cells, content.first_split(frame), normalised)
-        drawn = f"{rows[f'{content.column(content.first_split(frame))}_resampled'].iloc[0]}"
-        seeds = int(rows["seeds"].max())
-        also = f" and of up to {seeds} seeds" if seeds > 1 else ""
-        said = f"Resampled: {drawn}{also}, {tested.resamples:,} times."
+        units = f"{rows[f'{content.column(content.first_split(frame))}_resampled'].iloc[0]}"
+        drawn = resampled(units, int(rows["seeds"].max()), most=True)
+        said = f"Resampled: {drawn}, {tested.resamples:,} times."
         yield from _races(board, rows, tested, said)
 
 

@@ -89,6 +89,3 @@ def grid(
         for row in texts
     ]
     return [f"| {' | '.join(row)} |" for row in (padded[0], ruler, *padded[1:])]
-
-
-escape = plain
