@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmark.store.front import non_dominated
 from reports import _content as content
+from reports._spread_room import Told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,14 +31,9 @@ COLUMNS = [
 
 
 @dataclass(frozen=True)
-class Costs:
-    """One board."""
+class Costs(Told):
+    """One board: its finished entries in order (columns ``COLUMNS``), and where they were trained."""
 
-    title: str
-    metric: str
-    split: str
-    entries: pd.DataFrame
-    """Finished entries in the order of the board, columns ``COLUMNS``."""
     places: tuple[str, ...]
     """Devices and threads that trained them."""
     unknown: bool

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     Looks = Mapping[str, Mapping[str, Any]]
 
-MOST_BOARDS = 2
 MOST_POINTS = 30
 """Entries of a panel that are drawn, from the best."""
 _PITCH = 0.17

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reports import _content as content
+from reports._spread_room import Told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,15 +17,11 @@ ENTRY = ["entry", "block", "keep", "label", "error", "seeds", "asked", "mean", "
 
 
 @dataclass(frozen=True)
-class Spread:
+class Spread(Told):
     """One board: its entries in order (columns ``ENTRY``), and every seed of theirs."""
 
-    title: str
-    metric: str
-    split: str
     resampled: str
     """What intervals resample besides seeds, e.g. ``8 speakers``."""
-    entries: pd.DataFrame
     seeds: pd.DataFrame
     """Columns entry, seed, status, rate (a fraction, NaN without a result); by entry and seed."""
 
@@ -51,7 +48,7 @@ def spreads(frame: pd.DataFrame) -> tuple[list[Spread], list[str]]:
             alone.append(board.title)
             continue
         drawn = board.rows[f"{content.column(split)}_resampled"].dropna().unique()
-        found.append(Spread(board.title, board.metric, split, " or ".join(map(str, drawn)), entries, seeds))
+        found.append(Spread(board.title, board.metric, split, entries, " or ".join(map(str, drawn)), seeds))
     return found, alone
 
 

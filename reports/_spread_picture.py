@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_BOARDS = 2
 MOST_ROWS = 40
 """Entries of a panel that are drawn, from the best."""
 _RING, _BAR = "#2f5d8a", "#c77f2a"

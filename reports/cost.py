@@ -11,8 +11,9 @@ from benchmark.errors import NothingToReportError
 from benchmark.markdown import plain
 from benchmark.registry import REGISTRY
 from reports import _content as content
+from reports import _spread_room as room
 from reports._cost_data import SECONDS, Costs, costs, spread_of_seconds
-from reports._cost_picture import MOST_BOARDS, draw
+from reports._cost_picture import draw
 from reports._files import write_all
 from reports._spread_data import of_how_many
 
@@ -52,7 +53,7 @@ class Cost(Report):
         found = costs(frame)
         if not found:
             raise NothingToReportError("cost: nothing that is finished was trained; run a spec with training steps")
-        return write_all(out, "cost", "\n".join(markdown(found)), csv(found), lambda: draw(found[:MOST_BOARDS]))
+        return write_all(out, "cost", "\n".join(markdown(found)), csv(found), lambda: draw(room.drawn(found)))
 
 
 def csv(found: Sequence[Costs]) -> str:
@@ -71,8 +72,7 @@ def markdown(found: Sequence[Costs]) -> Iterator[str]:
         yield from ("", f"## {plain(one.title)}", "", table(list(_rows(one)), words=2), "")
         yield from (f"- {plain(note)}" for note in _notes(one))
     yield ""
-    if len(found) > MOST_BOARDS:
-        yield f"- The picture shows the first {MOST_BOARDS} of {len(found)} boards."
+    yield from (f"- {line}" for line in room.said(found))
     yield from (*(f"- {line}" for line in _READING), "")
 
 

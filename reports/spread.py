@@ -11,9 +11,10 @@ from benchmark.errors import NothingToReportError
 from benchmark.markdown import plain
 from benchmark.registry import REGISTRY
 from reports import _content as content
+from reports import _spread_room as room
 from reports._files import write_all
 from reports._spread_data import Spread, by_entry, lines, of_how_many, spreads
-from reports._spread_picture import MOST_BOARDS, draw
+from reports._spread_picture import draw
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,7 @@ class SeedSpread(Report):
                 "spread: no method has two finished seeds at one budget, and one has no spread; run with --seeds 0,1,2"
             )
         return write_all(
-            out, "spread", "\n".join(markdown(found, alone)), csv(found), lambda: draw(found[:MOST_BOARDS])
+            out, "spread", "\n".join(markdown(found, alone)), csv(found), lambda: draw(room.drawn(found))
         )  # fmt: skip
 
 
@@ -60,8 +61,7 @@ def markdown(found: Sequence[Spread], alone: Sequence[str] = ()) -> Iterator[str
     yield "# Spread over seeds"
     for one in found:
         yield from ("", f"## {plain(one.title)}", "", table(list(_rows(one)), words=2), "", f"- {_reading(one)}")
-    if len(found) > MOST_BOARDS:
-        yield f"- The picture shows the first {MOST_BOARDS} of {len(found)} boards."
+    yield from (f"- {line}" for line in room.said(found))
     yield from (f"- No spread, one seed only: {plain(title)}." for title in alone)
     yield ""
 

@@ -15,8 +15,9 @@ from benchmark.errors import NothingToReportError, StoreError
 from benchmark.store.folders import open_run
 from benchmark.store.frame import frame
 from benchmark.store.records import latest
+from reports import _spread_room
 from reports._spread_data import spreads
-from reports._spread_picture import MOST_BOARDS, draw
+from reports._spread_picture import draw
 from reports.spread import SeedSpread
 from tests.fake_runs import Plain, commit, fail, make, ok_data, spec
 
@@ -142,7 +143,10 @@ def test_an_empty_frame_and_nothing_finished(tmp_path: Path) -> None:
         SeedSpread().write(frame(run, normalizer=Plain()), tmp_path / "out")
 
 
-def test_many_boards_are_all_in_the_table_and_few_in_the_picture(tmp_path: Path) -> None:
+def test_many_boards_are_all_in_the_table_and_few_in_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_spread_room, "MOST_PANELS", 5)
     run = tmp_path / "run"
     for steps in (100, 200, 300):
         training = {"steps": steps, "batch": 16, "learning_rate": 2e-4}
@@ -155,4 +159,18 @@ def test_many_boards_are_all_in_the_table_and_few_in_the_picture(tmp_path: Path)
     paths = {path.suffix: path for path in SeedSpread().write(table, tmp_path / "out")}
     text = paths[".md"].read_text()
     assert text.count("## ") == 3 and pd.read_csv(paths[".csv"])["entry"].nunique() == 3 * 2 + 1
-    assert f"the first {MOST_BOARDS} of 3 boards" in text and text.count("No spread, one seed only") == 1
+    assert "the first 2 of 3 boards" in text and text.count("No spread, one seed only") == 1
+
+
+def test_a_picture_shows_the_tightest_budgets_where_there_are_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_spread_room, "MOST_PANELS", 3)
+    run = fill(tmp_path / "run", (0, 1))
+    for keep in (0.3, 0.7, 0.9):
+        commit(run, ok_data(spec("imp", IMP[1], keep), nominal=keep), 0.2, SPLITS)
+    paths = {path.suffix: path for path in SeedSpread().write(frame(run, normalizer=Plain()), tmp_path / "out")}
+    picture, text = paths[".svg"].read_text(), paths[".md"].read_text()
+    drawn = [f"{keep} % kept" in picture for keep in (30, 50, 70, 90)]
+    assert drawn == [True, True, False, False] and "no budget" in picture and "tightest budgets only" in text
+    assert all(f"| {keep} % |" in " ".join(text.split()) for keep in (30, 50, 70, 90))
