@@ -33,7 +33,9 @@ def audit(
     ],
     beside: Annotated[
         str | None,
-        typer.Option("--normalizers", help="Those to compare with: a,b.  [default: six, the audited one last but one]"),
+        typer.Option(
+            "--normalizers", help="Those to compare with: a,b.  \\[default: six, the audited one last but one]"
+        ),
     ] = None,
     runs: Annotated[
         list[Path] | None, typer.Option("--runs", help="Run folder whose transcripts are scored by each; repeatable.")

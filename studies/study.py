@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from studies._spec import Point, StudySpec
 
 Source = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or the name of a preset.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Run folder.  [default: out/<name of the spec>]")]
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder.  \\[default: out/<name of the spec>]")]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=0, help="Worker processes; 0: this one.  [default: a core each]")
+    int | None, typer.Option("--workers", min=0, help="Worker processes; 0: this one.  \\[default: a core each]")
 ]
 Trials = Annotated[int | None, typer.Option("--trials", min=1, help="Finished trials of each study, in all.")]
 Storage = Annotated[
-    str | None, typer.Option("--storage", help="URL of a database.  [default: a journal file beside the runs]")
+    str | None, typer.Option("--storage", help="URL of a database.  \\[default: a journal file beside the runs]")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Of the cells and of the sampler.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]

@@ -28,9 +28,9 @@ Languages = Annotated[
     str | None,
     typer.Option("--languages", help="The grid once for each of these languages, with its own normaliser: hi,ta,bn."),
 ]
-Out = Annotated[Path | None, typer.Option("--out", help="Run folder.  [default: out/<name of the spec>]")]
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder.  \\[default: out/<name of the spec>]")]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=0, help="Worker processes; 0: this one.  [default: a core each]")
+    int | None, typer.Option("--workers", min=0, help="Worker processes; 0: this one.  \\[default: a core each]")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 SpecSource = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or the name of a preset.")]

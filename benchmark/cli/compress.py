@@ -25,7 +25,7 @@ def compress(
     keep: Annotated[float, typer.Option("--keep", help="Fraction of the weights to keep, of the groups that may go.")],
     to: Annotated[Path, typer.Option("--to", help="New folder for the smaller model.")],
     option: Annotated[
-        list[str] | None, typer.Option("--option", "-o", help="Option of the method: scope=layer, groups=[head].")
+        list[str] | None, typer.Option("--option", "-o", help="Option of the method: scope=layer, groups=\\[head].")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="For methods that draw.")] = 0,
 ) -> None:

@@ -23,7 +23,7 @@ _RANGES = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "multipl
 
 def describe(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=" | ".join(PLURALS))],
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, as `prunebench ls` lists it.")],
 ) -> None:
     """Show what a plug-in does, its options with defaults and ranges, and a normaliser's rules.
 

@@ -15,7 +15,7 @@ def leaderboard(
     preset: Annotated[
         str | None,
         typer.Option(
-            "--preset", help="Name of a preset, or a YAML file.  [default: default; languages with --languages]"
+            "--preset", help="Name of a preset, or a YAML file.  \\[default: default; languages with --languages]"
         ),
     ] = None,
     methods: options.Methods = None,

@@ -23,9 +23,11 @@ def top() -> None:
 @nano.command("build")
 def build(
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write.  [default: out/nano-<language>, out/nano-multi]")
+        Path | None, typer.Option("--out", help="Folder to write.  \\[default: out/nano-<language>, out/nano-multi]")
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimiser steps.  [default: the recipe]")] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Optimiser steps.  \\[default: the recipe]")
+    ] = None,
     languages: Annotated[
         str, typer.Option("--languages", help="Languages of synthetic corpora, one or several: hi,ta,bn.")
     ] = "hi",

@@ -31,7 +31,7 @@ def score(
         typer.Option(
             "--normalizer",
             help="hindi, hindi\\[nasal=off], auto (that of each corpus' language), or several: a,b.  "
-            "[default: that of the runs' specs]",
+            "\\[default: that of the runs' specs]",
         ),
     ] = None,
     cell: Annotated[
