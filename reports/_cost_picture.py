@@ -13,6 +13,7 @@ from benchmark.store.front import staircase
 from reports import _pareto_data as data
 from reports import _pareto_looks as styles
 from reports._cost_data import PASSES, SECONDS, Costs
+from reports._pareto_legend import shortened
 from reports._spread_scale import put, scale_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ MOST_POINTS = 30
 _PITCH = 0.17
 """Inches from name to name."""
 _WIDTHS = {SECONDS: 3.0, PASSES: 1.3}
-_LONGEST = 40
 _NAMES = "Names stand at the height of their points, as far as there is room. Upright bars: 95 % intervals."
 _SECONDS = (
     " Level bars: from the quickest to the slowest seed. Pale band, bold names: the front of seconds and error among "
@@ -170,6 +170,7 @@ def _marker(look: Mapping[str, Any]) -> dict[str, Any]:
 
 def _names(ax: Axes, rows: pd.DataFrame, y: np.ndarray, looks: Looks, height: float) -> None:
     """Write the names to the right, each beside its marker, at the height of its point or as near as there is room."""
+    from matplotlib.transforms import ScaledTranslation, blended_transform_factory
     from scipy.optimize import isotonic_regression
 
     to_axes = ax.transScale + ax.transLimits
@@ -179,12 +180,14 @@ def _names(ax: Axes, rows: pd.DataFrame, y: np.ndarray, looks: Looks, height: fl
     ranks = gap * np.arange(len(y))
     # the places nearest to those wanted that are a gap apart: isotonic once the gaps are taken out
     places = np.clip(isotonic_regression(wanted[order] - ranks).x, 0, 1 - ranks[-1]) + ranks
+    figure: Any = ax.get_figure(root=True)
+    corner: Any = ax.transAxes
+    inches = figure.dpi_scale_trans + ScaledTranslation(1, 0, corner)  # from the right edge of the axes
+    beside: dict[str, Any] = {"transform": blended_transform_factory(inches, corner), "clip_on": False}
     for row, place, at in zip(rows.iloc[order].to_dict("records"), places, wanted[order], strict=True):
-        look = looks[row["label"]]
-        ax.plot([1.01, 1.05], [at, place], color="#bbbbbb", linewidth=0.6, transform=ax.transAxes, clip_on=False)
-        ax.scatter([1.08], [place], **{**_marker(look), "s": 42}, transform=ax.transAxes, clip_on=False)
+        ax.plot([0.06, 0.17], [at, place], color="#bbbbbb", linewidth=0.6, **beside)
+        ax.scatter([0.27], [place], **{**_marker(looks[row["label"]]), "s": 42}, **beside)
         weight = "bold" if row["front"] is True else "normal"
         lacks = "" if row["seeds"] == row["asked"] else f" ({row['seeds']} of {row['asked']} seeds)"
-        name = textwrap.shorten(row["label"], _LONGEST, placeholder=" ...") + lacks
-        ax.annotate(name, (1.08, place), (7, 0), xycoords=ax.transAxes, textcoords="offset points", va="center",
-                    fontsize=8, weight=weight, parse_math=False, annotation_clip=False)  # fmt: skip
+        name = shortened(row["label"]) + lacks
+        ax.text(0.36, place, name, va="center", fontsize=8, weight=weight, parse_math=False, **beside)

@@ -88,5 +88,5 @@ def _reading(one: Spread) -> str:
         "The spread (sd: standard deviation of the seeds, in points; min, max) is that between trainings that differ "
         "in nothing but the seed, all tested on the same utterances; the interval of the mean also holds that others "
         f"could have been tested{resampled}, so it may be wide where the seeds agree. What trains nothing has no "
-        "spread; **each** is the rate of every seed."
+        "spread; **each** is the rate of every seed; why one has none stands in spread.csv."
     )

@@ -90,7 +90,7 @@ def test_what_lacks_is_seen(written: tuple[Path, pd.DataFrame, dict[str, Path]])
     (found,), alone = spreads(table)
     assert not alone
     drawn = " ".join(label.get_text() for ax in draw([found]).axes for label in [*ax.texts, *ax.get_yticklabels()])
-    for said in ("2 of 3 seeds", "0 of 3 seeds", "0 of 1 seed", "1 seed", "lost", "magnitude"):
+    for said in ("2 of 3 seeds", "0 of 3 seeds", "0 of 1 seed", "1 seed", "lost", "MISSING", "l1_group[name=<script>"):
         assert said in drawn
     told = pd.read_csv(paths[".csv"])
     assert told.loc[told["label"] == "wanda", "status"].tolist() == ["missing"]
