@@ -29,9 +29,9 @@ _LONGEST = 44
 _TICKS = (
     (0.001, 0.01, 0.1, 1, 10, 100, 1000),
     (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100),
-    (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30),
+    (0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70),
     (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5),
-    (0.8, 0.85, 0.9, 0.95, 1, 1.05, 1.1, 1.15, 1.2, 1.25, 1.3),
+    (0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1, 1.05, 1.1, 1.15, 1.2, 1.25, 1.3, 1.35, 1.4, 1.45, 1.5, 1.55, 1.6),
 )
 """Round speed-ups, from coarse to fine."""
 _CAPTION = (
@@ -180,7 +180,7 @@ def _names(
     for at, place in zip(order, places, strict=True):
         style, name = looks[names[at]], names[at]
         text = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
-        leader = {"arrowstyle": "-", "color": style["color"], "linewidth": 0.7, "shrinkA": 3, "shrinkB": 4}
+        leader = {"arrowstyle": "-", "color": style["color"], "alpha": 0.8, "linewidth": 0.7, "linestyle": (0, (1, 2))}
         ax.annotate("", ends[at], (1.05, place), textcoords="axes fraction", annotation_clip=False, arrowprops=leader)
         ax.plot(1.05, place, style["marker"], color=style["color"], markersize=5, transform=ax.transAxes, clip_on=False)
         ax.annotate(text, (1.05, place), (6, 0), xycoords="axes fraction", textcoords="offset points", va="center",
