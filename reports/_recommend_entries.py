@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from benchmark.errors import StoreError
 from benchmark.store.entries import entries
 from benchmark.store.records import MODEL, folder_of
 from benchmark.store.scoring import column, is_dense
-from benchmark.store.timings import timings
 from reports._content import first_split, score_column
 from reports._recommend_limits import MARGIN_COLUMN
 
@@ -72,10 +71,10 @@ def candidates(frame: pd.DataFrame, asked: Collection[str] | None = None) -> pd.
         asked: keep only these entries.
 
     Raises:
-        StoreError: none has a score, or a timing record cannot be read.
+        StoreError: none has a score.
     """
     error = score_column(frame)
-    cells = _with_speeds(frame[frame["status"] == "ok"], frame.attrs["device"])
+    cells = frame[frame["status"] == "ok"]
     there = [(folder_of(row) / MODEL).is_file() for row in cells[["run", "cell", "attempt"]].to_dict("records")]
     exported = cells.assign(there=there).sort_values(["there", "seed"], ascending=[False, True], kind="stable")
     exported = exported.drop_duplicates("entry").set_index("entry")
@@ -91,17 +90,6 @@ def candidates(frame: pd.DataFrame, asked: Collection[str] | None = None) -> pd.
     table = table.sort_values(["bytes", "title"], kind="stable")
     table.attrs = frame.attrs
     return table
-
-
-def _with_speeds(cells: pd.DataFrame, device: str | None) -> pd.DataFrame:
-    """Return the cells with the middle half of their speed-ups to dense, from the timing that the frame took."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    told = [one for run in cells["run"].unique() for one in timings(run) if one["device"] == device]
-    for one in sorted(told, key=lambda one: str(one.get("stamp", ""))):
-        found |= {(row["cell"], row["attempt"]): row for row in one["rows"]}
-    rows = [found.get(key, {}) for key in zip(cells["cell"], cells["attempt"], strict=True)]
-    ends = {f"speedup_{end}": [row.get(f"speedup_{end}", np.nan) for row in rows] for end in ("lo", "hi")}
-    return cells.assign(**ends)
 
 
 def _titles(table: pd.DataFrame) -> pd.Series:

@@ -29,7 +29,7 @@ _MEANS = (
     *("reached", "seconds", "steps", "utterances", "tokens", "calibration_passes", "teacher_passes", "train_seconds"),
     *("prunable_nonzero", "prunable_stored", "params_nominal", "params_stored", "bytes", "weight_bytes"),
     *("macs_encoder", "macs_cross_kv", "macs_decoder_token", "macs_first_token"),
-    *("rtfx", "rtfx_lo", "rtfx_hi", "speedup", "encoder_ms", "peak_memory"),
+    *("rtfx", "rtfx_lo", "rtfx_hi", "speedup", "speedup_lo", "speedup_hi", "encoder_ms", "peak_memory"),
 )
 _PARTS = ("", "_lo", "_hi", "_delta", "_delta_lo", "_delta_hi", "_delta_p")
 _WITHOUT_RESULT = ("failed", "pruned", "missing")

@@ -17,7 +17,8 @@
 | weight_bytes | parameters and buffers as they lie in memory while the model computes (int8 as int8) |
 | macs_encoder, macs_cross_kv, macs_decoder_token, macs_position, macs_backend | executed multiply-adds, three parts |
 | macs_first_token | encoder + cross-attention keys and values + one decoder token: a window up to its first word |
-| batch, rtfx, rtfx_lo, rtfx_hi, speedup, encoder_ms, device | one device, one batch; `speedup` is against dense |
+| batch, rtfx, rtfx_lo, rtfx_hi, encoder_ms, device | one device, one batch; ends are quartiles of the repeats |
+| speedup, speedup_lo, speedup_hi | against the dense model, timed in the same process: this compares between records |
 | peak_memory | bytes that inference at `batch` takes at most in a fresh process, beyond its libraries; same record |
 | trained_on, threads, commit, decoding | where and how it was computed |
 | fitted_on | devices and threads of its Fits, `cpu, 1 thread`, joined by ` + `; empty: none; None: not recorded |
@@ -98,7 +99,9 @@ FROM_RECORD: dict[str, tuple[str, str]] = {
     "commit": ("environment.commit", "str"),
 }
 """Column to the place in a record that it is taken from, and its kind."""
-_FROM_TIMING = ("batch", "rtfx", "rtfx_lo", "rtfx_hi", "speedup", "encoder_ms", "peak_memory")
+_FROM_TIMING = (
+    *("batch", "rtfx", "rtfx_lo", "rtfx_hi", "speedup", "speedup_lo", "speedup_hi", "encoder_ms", "peak_memory"),
+)
 
 
 def frame(

@@ -166,9 +166,11 @@ def test_timings_of_two_batch_sizes_never_share_a_column(empty: Path) -> None:
         return [None if np.isnan(value := table.loc[one.cell, what]) else value for one in found]
 
     # Each row says its batch in its thousands. Two cells at 8, of which one at 1 too: 8 it is.
-    write_timing(empty, "cpu", [one | {"batch": 8, "rtfx": 8001.0, "speedup": 8002.0} for one in (a, b)])
-    write_timing(empty, "cpu", [a | {"batch": 1, "rtfx": 1001.0, "speedup": 1002.0}])
+    ends = {"speedup_lo": 8003.0, "speedup_hi": 8004.0}
+    write_timing(empty, "cpu", [one | ends | {"batch": 8, "rtfx": 8001.0, "speedup": 8002.0} for one in (a, b)])
+    write_timing(empty, "cpu", [a | {"batch": 1, "rtfx": 1001.0, "speedup": 1002.0, "speedup_hi": 1004.0}])
     assert (frame(empty).attrs["batch"], column_of("rtfx")) == (8, [8001, 8001, None])
+    assert column_of("speedup_lo") == [8003, 8003, None] and column_of("speedup_hi") == [8004, 8004, None]
     # As many at 32, and later: the largest of equals. The cell that lacks it has no timing, rather than that at 8.
     write_timing(empty, "cpu", [one | {"batch": 32, "rtfx": 32001.0, "peak_memory": 32003} for one in (b, c)])
     assert (frame(empty).attrs["batch"], column_of("rtfx")) == (32, [None, 32001, 32001])

@@ -58,6 +58,17 @@ def test_a_measured_speed_has_its_spread(two_devices: Path, call: Call) -> None:
     assert "0.50× [0.40×, 0.60×]" in out and "3.0 [2.0, 4.0]" in out
 
 
+def test_a_speed_and_its_spread_are_of_one_batch_size(two_devices: Path, call: Call) -> None:
+    newer = [
+        {"cell": one.cell, "attempt": one.attempt, "batch": 32, "speedup": 2.0, "speedup_lo": 1.9, "speedup_hi": 2.1}
+        for one in latest(two_devices)
+        if one.ok and one.data["spec"]["method"]["name"] != "dense"
+    ]  # of fewer cells than batch 1
+    write_timing(two_devices, "slow-phone", newer)
+    out = call(two_devices, "--device", "slow-phone", "--max-wer", 50, "--normalizer", "identity")[1]
+    assert "0.50× [0.40×, 0.60×]" in out and "2.10×" not in out and "batch 1;" in out
+
+
 # --- what is refused ----------------------------------------------------------------------------------------------
 
 
