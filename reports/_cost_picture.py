@@ -13,7 +13,7 @@ from benchmark.store.front import staircase
 from reports import _pareto_data as data
 from reports import _pareto_looks as styles
 from reports._cost_data import PASSES, SECONDS, Costs
-from reports._pareto_legend import shortened
+from reports._names import shortened
 from reports._spread_scale import put, scale_of
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.figures import INK
 from reports import _pareto_data as data
+from reports._names import shortened
 from reports._pareto_looks import FRONT
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 PITCH = 0.165
 """Inches from line to line."""
 _FONT = 8.8
-_LONGEST = 42
-"""Characters of a name; what is longer loses its middle (the table has it whole)."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def draw_legend(ax: Axes, found: list[Line], width: float, columns: int) -> None
         column, row = divmod(max(number - 1, 0), each)
         x, y = column * wide, -(row + (number > 0) + 0.7) * PITCH
         put: dict[str, Any] = {"transform": inches, "va": "center", "fontsize": _FONT, "color": INK}
-        put["fontweight"] = "bold" if line.strong else "normal"
+        put |= {"fontweight": "bold" if line.strong else "normal", "parse_math": False}
         if line.look is not None:
             handle = Line2D([x + 0.05, x + 0.22, x + 0.39], [y] * 3, clip_on=False, **_handle(line.look))
             handle.set_transform(inches)
@@ -109,8 +108,3 @@ def _handle(look: Mapping[str, Any]) -> dict[str, Any]:
         "markerfacecolor": look["color"],
         "markeredgecolor": edge,
     }
-
-
-def shortened(name: str) -> str:
-    """Return a name without its middle where it is too long."""
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 15]}…{name[-14:]}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmark.figures import FAINT, INK
-from reports._pareto_legend import shortened
+from reports._names import shortened
 from reports._pareto_looks import Scale
 from reports._spread_data import Spread, of_how_many
 from reports._spread_scale import put, scale_of
@@ -97,7 +96,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, seeds: pd.DataFrame, title: str, scale:
     for place, row in zip(places.tolist(), shown.to_dict("records"), strict=True):
         ax.text(1.012, place, _said(row), transform=beside, va="center", fontsize=8, parse_math=False)
         if not row["seeds"]:
-            why = textwrap.shorten(row["error"] or "MISSING", 90, placeholder=" ...")
+            why = shortened(" ".join((row["error"] or "MISSING").split()), 90)
             ax.text(0.012, place, why, transform=beside, va="center", fontsize=8, color="#8c3b4a", parse_math=False)
     ax.set_yticks(places, [shortened(label) for label in shown["label"]], parse_math=False)
     ax.set_ylim(len(shown) - 0.4, -0.6)

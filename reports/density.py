@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from benchmark.registry import REGISTRY
 from reports import _content as content
 from reports._density import densities
 from reports._files import write_all
+from reports._names import shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ def _panel(ax: Axes, panel: Panel) -> Any:
     grid = table.pivot_table(panel.share, "row", "part", sort=False).reindex(columns=list(_PARTS))
     values = 100 * grid.to_numpy(float)
     image = ax.imshow(values, cmap="cividis", vmin=0, vmax=100, aspect="auto")
-    ax.set_title(textwrap.shorten(panel.title, 48, placeholder=" ..."), fontsize=9.5, loc="left")
+    ax.set_title(shortened(panel.title, 48), fontsize=9.5, loc="left", parse_math=False)
     ax.set_yticks(range(len(grid)), list(grid.index))
     ax.set_xticks(range(len(_PARTS)), [part.replace(" ", "\n") for part in _PARTS], fontsize=7.5)
     ax.tick_params(length=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from benchmark.markdown import plain
 from benchmark.registry import REGISTRY
 from reports import _content as content
 from reports._files import write_all
+from reports._names import shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,10 +114,10 @@ def _bars(ax: Axes, table: pd.DataFrame, title: str) -> None:
     for place, end, length, runaways in zip(places, left, table["length"], table["runaway"], strict=True):
         said = f"{length:.2f}" + (f", {runaways} runaway" if runaways else "")
         ax.annotate(said, (end, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
-    ax.set_yticks(places, [textwrap.shorten(label, 44, placeholder=" ...") for label in table["label"]])
+    ax.set_yticks(places, [shortened(label) for label in table["label"]], parse_math=False)
     ax.invert_yaxis()
     ax.set_xlim(0, max(1.18 * left.max(), 1))
-    ax.set_title(title, loc="left", fontsize=10)
+    ax.set_title(title, loc="left", fontsize=10, parse_math=False)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(length=0)
     ax.grid(axis="x", color="#e6e6e6")

@@ -22,7 +22,7 @@ from benchmark.store.frame import frame
 from reports import _pareto_data as data
 from reports import _pareto_looks as looks
 from reports._pareto_interactive import figure_html
-from reports._pareto_legend import lines, shortened
+from reports._pareto_legend import lines
 from reports._pareto_outside import OURS, belonging, published
 from reports.pareto import MOST, draw, draw_charts
 from tests.fake_runs import commit, make, ok_data, spec
@@ -159,7 +159,6 @@ def test_the_legend_lists_the_best_first_and_the_rest_together(chart: data.Chart
     assert stored == sorted(stored, reverse=True)
     assert any(line.name == "3 more methods, in pareto.html" for line in found)
     assert [line.name for line in found[-3:-1]] == ["dense", "shipped"]
-    assert len(shortened("x" * 90)) < 45
 
 
 def test_looks_differ_and_are_readable_without_colour() -> None:
