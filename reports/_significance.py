@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.measure.bootstrap import p_values
-from benchmark.measure.mapsswe import cut, edits, mapsswe
+from benchmark.measure.mapsswe import edits, over_seeds
 from benchmark.measure.multiple import holm
 from benchmark.measure.scores import Normalised, language_of, scored
 from benchmark.store.comparing import SIGNIFICANT, Entries, bounds
@@ -126,8 +126,7 @@ def _pairs(
             continue
         (ours, one), (theirs, other) = tested.entries.mean(a, seeds), tested.entries.mean(b, seeds)
         low, high = bounds(one - other)
-        cuts = [cut(tested.edits[members[a][seed]], tested.edits[members[b][seed]]) for seed in seeds]
-        nist = mapsswe(*(np.concatenate(side) for side in zip(*cuts, strict=True)))
+        nist = over_seeds(*([tested.edits[members[name][seed]] for seed in seeds] for name in (a, b)))
         difference = ours - theirs
         found.append(
             {

@@ -23,9 +23,10 @@ _METHODS = (
     "several seeds); it cannot fall below 1 / (resamples + 1). **Holm**: corrected for all pairs of the block and kept "
     f"fraction; told apart where it lies below {SIGNIFICANT:g}, which is what ranks count.",
     "**MAPSSWE**: NIST's matched-pairs sentence-segment word error test (Gillick and Cox 1989). Segments are bounded "
-    "by two words in a row that both systems got right; those of all seeds that both have are pooled, so that it "
-    "speaks of these trainings and of no others. It is not corrected. Where the normaliser counts characters, they are "
-    "its words.",
+    "by two words in a row that both systems got right. Where both have several seeds, utterances still count once: "
+    "segments are bounded by words that all these trainings got right, and their errors are means over the seeds, so "
+    "that it speaks of these trainings and of no others. It is not corrected. Where the normaliser counts characters, "
+    "they are its words.",
     "**Non-inferior**: the upper end of the 95 % interval of the difference to dense lies below the margin, a "
     "one-sided test at 2.5 %.",
 )

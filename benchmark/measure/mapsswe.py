@@ -4,6 +4,10 @@ Gillick and Cox 1989, "Some statistical issues in the comparison of speech recog
 ``sc_stats -t mapsswe`` does it. Utterances are cut into segments that hold all errors of both systems and are bounded
 by at least two words in a row that both got right, or by the ends of the utterance: errors in one segment may depend on
 each other, those in different ones hardly. The test is whether the mean difference of errors a segment is zero.
+
+NIST knows one run of each system. What several trainings of a system do on the same utterances is not independent: a
+hard word is hard for all of them. So they are cut together (``over_seeds``), and the errors of a segment are means over
+them; utterances counted once a training would seem to be more data than there is.
 """
 
 from __future__ import annotations
@@ -58,6 +62,25 @@ def cut(at_a: np.ndarray, at_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     between = position[1:] // 2 - (position[:-1] + 1) // 2
     starts = np.flatnonzero(np.concatenate([[True], (np.diff(utterance) > 0) | (between >= GOOD)]))
     return np.add.reduceat(of_a.astype(np.int64), starts), np.add.reduceat((~of_a).astype(np.int64), starts)
+
+
+def over_seeds(edits_a: Sequence[np.ndarray], edits_b: Sequence[np.ndarray]) -> Mapsswe:
+    """Return the test of two systems that were trained with ``S`` seeds each; one seed is NIST's test.
+
+    Segments are bounded by words that both systems got right with every seed; their errors are means over the seeds.
+    The result speaks of these trainings and of no others, for seeds are not resampled.
+
+    Args:
+        edits_a: where A errs with each seed, ``S`` arrays of :func:`edits` of the same utterances in the same order.
+        edits_b: the same of B.
+
+    Raises:
+        ValueError: no seed, or not as many of B as of A.
+    """
+    if not edits_a or len(edits_a) != len(edits_b):
+        raise ValueError(f"{len(edits_a)} seeds of A and {len(edits_b)} of B: both need the same, and at least one")
+    errors_a, errors_b = cut(np.concatenate(edits_a), np.concatenate(edits_b))
+    return mapsswe(errors_a / len(edits_a), errors_b / len(edits_b))
 
 
 def mapsswe(errors_a: np.ndarray, errors_b: np.ndarray) -> Mapsswe:

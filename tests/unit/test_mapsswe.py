@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.measure.mapsswe import mapsswe, segments
+from benchmark.measure.mapsswe import cut, edits, mapsswe, over_seeds, segments
 
 SCTK = os.pathsep.join([os.environ.get("PATH", ""), "/usr/lib/sctk/bin"])
 
@@ -81,23 +81,52 @@ def test_agrees_with_nist(tmp_path: Path, texts: tuple[list[str], list[str], lis
 
 
 def test_agrees_with_a_walk_over_the_words(texts: tuple[list[str], list[str], list[str]]) -> None:
-    naive: list[tuple[int, int]] = []
-    for reference, *said in zip(*texts, strict=True):
+    a, b = segments(*texts)
+    assert list(zip(a.tolist(), b.tolist(), strict=True)) == walk(*texts)
+
+
+def test_utterances_count_once_however_many_seeds() -> None:
+    rng = np.random.default_rng(0)
+    words = [[f"w{number}-{at}" for at in range(rng.integers(6, 25))] for number in range(40)]
+    references = [" ".join(some) for some in words]
+    said = [[[" ".join(spoiled(some, share, "x", rng)) for some in words] for _ in range(3)] for share in (0.05, 0.06)]
+    a, b = ([edits(references, texts) for texts in system] for system in said)
+    one = mapsswe(*cut(a[0], b[0]))
+    assert over_seeds(a[:1], b[:1]) == one and one.z != 0
+    again = over_seeds(a[:1] * 3, b[:1] * 3)
+    assert again.segments == one.segments
+    assert (again.mean, again.sd, again.z, again.p) == pytest.approx((one.mean, one.sd, one.z, one.p))
+
+    errors = np.array(walk(references, *said[0], *said[1])).reshape(-1, 2, 3).mean(axis=2)
+    found = over_seeds(a, b)
+    expected = stats.ttest_1samp(errors[:, 0] - errors[:, 1], 0)
+    assert (found.segments, found.z) == (len(errors), pytest.approx(expected.statistic))
+    with pytest.raises(ValueError, match="3 seeds of A and 2 of B"):
+        over_seeds(a, b[:2])
+    with pytest.raises(ValueError, match="0 seeds"):
+        over_seeds([], [])
+
+
+def walk(references: Sequence[str], *systems: Sequence[str]) -> list[tuple[int, ...]]:
+    """Return the errors of each system by segment, found word by word."""
+    found: list[tuple[int, ...]] = []
+    nothing = [0] * len(systems)
+    for reference, *said in zip(references, *systems, strict=True):
         words = reference.split()
         wrong = [errors_by_place(words, text.split()) for text in said]
-        good, open_, pair = 2, False, [0, 0]
+        good, open_, segment = 2, False, nothing
         for place in range(2 * len(words) + 1):
             here = [one.get(place, 0) for one in wrong]
             if any(here):
                 if not open_ or good >= 2:
-                    naive += [(pair[0], pair[1])] if open_ else []
-                    pair = [0, 0]
-                pair, good, open_ = [pair[0] + here[0], pair[1] + here[1]], 0, True
+                    found += [tuple(segment)] if open_ else []
+                    segment = nothing
+                segment = [before + now for before, now in zip(segment, here, strict=True)]
+                good, open_ = 0, True
             elif place % 2:
                 good += 1
-        naive += [(pair[0], pair[1])] if open_ else []
-    a, b = segments(*texts)
-    assert list(zip(a.tolist(), b.tolist(), strict=True)) == naive
+        found += [tuple(segment)] if open_ else []
+    return found
 
 
 def errors_by_place(words: Sequence[str], said: Sequence[str]) -> dict[int, int]:

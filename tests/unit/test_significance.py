@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.errors import NothingToReportError
 from benchmark.measure.bootstrap import paired
-from benchmark.measure.mapsswe import mapsswe, segments
+from benchmark.measure.mapsswe import edits, mapsswe, over_seeds, segments
 from benchmark.measure.multiple import holm
 from benchmark.measure.scores import Normalised, scored
 from benchmark.store.entries import entries
@@ -70,6 +70,27 @@ def test_what_is_told_apart_is_what_ranks_count(table: pd.DataFrame, rows: pd.Da
     assert set(against["b"]) == {"dense"} and "shipped" in set(against["a"])
     fine = against["non_inferior"].map({"True": True, "False": False, True: True, False: False})
     assert (fine == (against["hi"] < 0.01)).all()
+
+
+def test_mapsswe_counts_utterances_once_however_many_seeds(tmp_path: Path) -> None:
+    run = open_run(tmp_path / "run", create=True)
+    for seed in range(3):
+        commit(run, ok_data(spec(seed=seed)), 0.047, {"test": 40})
+        for method, error in (("imp", 0.1), ("magnitude", 0.12)):
+            commit(run, ok_data(spec(method, "prunable_nominal", 0.4, seed=seed), nominal=0.4), error, {"test": 40})
+    table = frame(run, normalizer="identity")
+    found = {record.cell: record.transcripts("test") for record in latest(run)}
+    errs = {cell: edits(texts["reference"], texts["hypothesis"]) for cell, texts in found.items()}
+    paths = Significance().write(table, tmp_path)
+    rows = pd.read_csv(paths[1])
+    assert len(rows) == 3 and set(rows["seeds"]) == {3}
+    for row in rows.itertuples():
+        sides = [
+            [errs[cell] for cell in table.loc[table["entry"] == name, "cell"]] for name in (row.entry_a, row.entry_b)
+        ]
+        nist = over_seeds(*sides)
+        assert (row.mapsswe_segments, row.mapsswe_p) == (nist.segments, pytest.approx(nist.p))
+    assert "utterances still count once" in paths[0].read_text()
 
 
 def test_nothing_to_compare(tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
