@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isnan
 from typing import TYPE_CHECKING
 
-from studies._tables import interval, markdown_table, resampled
+from studies._tables import NOTHING, interval, markdown_table, resampled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,6 @@ _COLUMNS = (
     "Worse in: share of the resamples in which the arm is worse. Non-zero and stored: shares of the prunable weights. "
     "MACs: of a window up to its first token, as executed."
 )
-_NONE = "–"
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ def markdown(table: pd.DataFrame) -> str:
     lines = [f"# {title(table)}", ""]
     for point, lines_of_point in _points(table):
         lines += [f"## {point}", ""]
-        rows = [_strong(line.cells) if line.what == "full" else line.cells for line in lines_of_point]
-        lines += [markdown_table(HEADINGS, rows, numbers=2), ""]
+        full = [at for at, line in enumerate(lines_of_point) if line.what == "full"]
+        lines += [markdown_table(HEADINGS, [line.cells for line in lines_of_point], numbers=2, bold=full), ""]
     return "\n".join([*lines, *(f"{said}\n" for said in (*notes(table), _COLUMNS))])
 
 
@@ -116,17 +115,17 @@ def _line(row: pd.Series) -> Line:
     factor = f"{row['factor']} (main effect)" if row["what"] == "main" else str(row["factor"])
     name = (factor, str(row["level"]))
     if row["status"] != "ok":
-        return Line((*name, f"{row['status']}: {row['reason']}", *[_NONE] * (len(HEADINGS) - 3)), str(row["what"]))
+        return Line((*name, f"{row['status']}: {row['reason']}", *[NOTHING] * (len(HEADINGS) - 3)), str(row["what"]))
     return Line(
         (
             *name,
             f"{100 * row['rate']:.2f} [{100 * row['lowest']:.2f}, {100 * row['highest']:.2f}]",
             difference(row) if row["what"] == "full" or not row["reason"] else str(row["reason"]),
             _p(row["p_holm"]),
-            _NONE if isnan(row["worse"]) else f"{100 * row['worse']:.0f} %",
-            *(_NONE if isnan(row[name]) else f"{100 * row[name]:.1f}" for name in ("nominal", "stored")),
-            _NONE if isnan(row["macs"]) else f"{row['macs'] / 1e6:,.0f}",
-            _NONE if isnan(row["steps"]) else f"{row['steps']:,.0f}",
+            NOTHING if isnan(row["worse"]) else f"{100 * row['worse']:.0f} %",
+            *(NOTHING if isnan(row[name]) else f"{100 * row[name]:.1f}" for name in ("nominal", "stored")),
+            NOTHING if isnan(row["macs"]) else f"{row['macs'] / 1e6:,.0f}",
+            NOTHING if isnan(row["steps"]) else f"{row['steps']:,.0f}",
         ),
         str(row["what"]),
     )
@@ -135,13 +134,9 @@ def _line(row: pd.Series) -> Line:
 def difference(row: pd.Series) -> str:
     """Return the difference in points with its interval."""
     if isnan(row["difference"]):
-        return _NONE
+        return NOTHING
     return interval(row["difference"], row["lo"], row["hi"])
 
 
 def _p(value: float) -> str:
-    return _NONE if isnan(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _strong(cells: Sequence[str]) -> list[str]:
-    return [f"**{cell}**" if cell and cell != _NONE else cell for cell in cells]
+    return NOTHING if isnan(value) else "<0.001" if value < 0.001 else f"{value:.3f}"

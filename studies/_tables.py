@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from benchmark.markdown import plain
 
-def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: int | None = None) -> str:
-    """Return rows as a table in Markdown; the columns from ``numbers`` on stand to the right."""
+NOTHING = "–"
+"""What a cell without a value shows."""
+
+
+def markdown_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    numbers: int | None = None,
+    bold: Collection[int] = (),
+) -> str:
+    """Return texts as a table in Markdown: columns from ``numbers`` on to the right, the rows ``bold`` in bold."""
     import pandas as pd
 
-    cells = [[" ".join(str(cell).split()).replace("|", "\\|") for cell in row] for row in rows]
+    cells = [[plain(cell) for cell in row] for row in rows]
+    for at in bold:
+        cells[at] = [f"**{cell}**" if cell and cell != NOTHING else cell for cell in cells[at]]
     aligned = len(headings) if numbers is None else numbers
     columns = ["left" if place < aligned else "right" for place in range(len(headings))]
-    table = pd.DataFrame(cells, columns=list(headings))
+    table = pd.DataFrame(cells, columns=[plain(heading) for heading in headings])
     # tabulate has no place for the alignment of an empty table
     return str(table.to_markdown(index=False, disable_numparse=True, colalign=columns if cells else None))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from benchmark.markdown import plain
 from studies._canvas import View
 from studies._effects import SIGNIFICANT
 from studies._outcomes import REBUILT, settled
@@ -23,7 +24,7 @@ def tested(view: View, final: Mapping[str, Any] | None, met: Sequence[int]) -> I
         yield " ".join(filter(None, (f"No test: {why}.", before)))
         return
     for line in verdicts(final):
-        yield f"**{line}.**"
+        yield f"**{plain(line)}.**"
     rows = []
     for one in final["entries"]:
         if one["failure"]:

@@ -11,10 +11,12 @@ import matplotlib as mpl
 import pytest
 import yaml
 from matplotlib.image import imread
+from optuna.trial import TrialState
 
 from benchmark.specs import Leaderboard
 from studies._canvas import View
 from studies._report import cost, summary, write_study
+from tests.markdown import HOSTILE, tables, tokens
 from tests.trials import LR, add, make_spec, make_study, several, usual
 
 
@@ -71,6 +73,23 @@ def test_snippet_is_the_grid_of_a_leaderboard(tmp_path: Path) -> None:
     (row,) = board.grid
     assert row.methods[0].options == {"alpha": best.params["alpha"], "rho": best.params["rho"]}
     assert (row.budget, row.keep, board.training.learning_rate) == ("prunable_stored", [0.5], best.params[LR])
+
+
+def test_no_message_leaves_its_place(tmp_path: Path) -> None:
+    study, spec = usual()
+    add(study, state=TrialState.FAIL, attrs={"message": HOSTILE})
+    one = told("trial 1", 0.05, difference=gain(0, -0.01, 0.01))
+    failed = told("trial 3", 0.05) | {"failure": HOSTILE}
+    write_study(study, spec, tmp_path, final=make_final("trial 3", told("default", 0.06), failed))
+    assert not {token.type for token in tokens((tmp_path / "study.md").read_text())} & {"html_inline", "html_block"}
+    final = make_final("trial 1", told("default", 0.06), one, failed)
+    write_study(study, spec, tmp_path, final=final)
+    found = tokens((tmp_path / "study.md").read_text())
+    assert sum(token.type == "text" and token.content.startswith("a|b`c``") for token in found) == 2
+    assert not {token.type for token in found} & {"html_inline", "html_block"}
+    aims = [str(token.attrs.get("href", token.attrs.get("src", ""))) for token in found]
+    assert any(aim.endswith(".png") for aim in aims) and not any(aim.startswith("http") for aim in aims)
+    assert all(len(set(cells)) == 1 for cells in tables((tmp_path / "study.md").read_text()))
 
 
 @pytest.mark.parametrize(
