@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from benchmark.cli import _filters as filters
-from benchmark.errors import SpecError, StoreError, nearest
+from benchmark.errors import SpecError, StoreError
 from benchmark.registry import REGISTRY
 from reports import _recommend_limits as limiting
 from reports import _recommend_options as options
@@ -98,11 +98,12 @@ def _frames(
     if normalizer is not None:
         checked(normalizer)
     problems: list[str] = []
-    asked = frame(runs, where=where, problems=problems)
+    asked = frame(runs, where=where, device=device, problems=problems)
     for problem in problems:
         print(f"prunebench: error: {problem}; left out", file=sys.stderr)
     check_one_ranking(asked)
-    _check_device(asked.attrs["devices"], device, timed, runs)
+    if timed and device is None:
+        _check_device(asked.attrs["devices"], runs)
     cells = set(asked["cell"])
     if where.methods:
         all_methods = frame(runs, where=replace(where, methods=()), problems=[])
@@ -114,13 +115,8 @@ def _frames(
     return scored, set(asked["entry"] if not exportable else asked.loc[asked["quantised"].isna(), "entry"])
 
 
-def _check_device(devices: Sequence[str], device: str | None, timed: bool, runs: Sequence[Path]) -> None:
-    """Refuse a device that timed nothing here, and a limit on what was measured on no device, or on several."""
-    if device is not None and device not in devices:
-        there = nearest(device, devices) if devices else "; nothing was timed: prunebench profile does that"
-        raise SpecError(f"--device {device!r} timed none of these{there}")
-    if not timed or device is not None:
-        return
+def _check_device(devices: Sequence[str], runs: Sequence[Path]) -> None:
+    """Refuse a limit on what was measured on no device, or on several of which none was named."""
     if not devices:
         where = ", ".join(map(str, runs))
         raise StoreError(f"{where}: nothing was timed, so speed cannot be asked for; prunebench profile does that")

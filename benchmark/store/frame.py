@@ -46,6 +46,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.errors import StoreError, nearest
 from benchmark.measure.scores import Choice
 from benchmark.store.filters import Filter
 from benchmark.store.naming import label, short_hash
@@ -135,8 +136,8 @@ def frame(
         faults: where given, normalisers that break are named here, and their scores left out, instead of raised.
 
     Raises:
-        StoreError: a folder or record that cannot be used, nothing that ``where`` means, or cells to be paired that saw
-            different test data or were decoded differently.
+        StoreError: a folder or record that cannot be used, nothing that ``where`` means, a device that timed nothing of
+            it, or cells to be paired that saw different test data or were decoded differently.
         SpecError: no such normaliser, none for a language (``auto``), or a broken one.
     """
     import pandas as pd
@@ -157,7 +158,7 @@ def frame(
     table.attrs |= {
         "splits": splits,
         "data": {split: sorted(set(table[f"{column(split)}_hash"].dropna())) for split in splits},
-        "device": device or (devices[0] if devices else None),
+        "device": _told(device, devices),
         "devices": devices,
         "batch": batch,
         "problems": list(problems or ()),
@@ -240,6 +241,9 @@ def _with_timings(
 
     Also return all devices, the fullest first, and the batch size: that of most cells, the largest of equals. Numbers
     of two devices or of two batch sizes never share a column.
+
+    Raises:
+        StoreError: ``device`` timed none of the cells.
     """
     import pandas as pd
 
@@ -249,8 +253,16 @@ def _with_timings(
     timed = timed.astype(dict.fromkeys(_FROM_TIMING, "float64")).merge(table[["cell", "attempt"]])
     per_device = timed.groupby("device").agg(cells=("cell", "nunique"), newest=("stamp", "max"))
     devices = per_device.sort_values(["cells", "newest"], ascending=False).index.tolist()
-    chosen = timed[timed["device"] == (device or (devices[0] if devices else None))].sort_values("stamp", kind="stable")
+    if device is not None and device not in devices:
+        there = nearest(device, devices) if devices else "; nothing was timed: prunebench profile does that"
+        raise StoreError(f"device {device!r} timed none of these{there}")
+    chosen = timed[timed["device"] == _told(device, devices)].sort_values("stamp", kind="stable")
     per_batch = chosen.groupby("batch")["cell"].nunique()
     batch = None if per_batch.empty else int(per_batch.index[per_batch == per_batch.max()].max())
     newest = chosen[chosen["batch"] == batch].drop_duplicates(["cell", "attempt"], keep="last").drop(columns="stamp")
     return table.merge(newest, on=["cell", "attempt"], how="left"), devices, batch
+
+
+def _told(device: str | None, devices: Sequence[str]) -> str | None:
+    """Return the device that was asked for, else the fullest one; None where nothing is timed."""
+    return devices[0] if device is None and devices else device

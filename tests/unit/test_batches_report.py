@@ -107,8 +107,6 @@ def test_two_devices_are_never_mixed(run: Path, cells: Cells, tmp_path: Path) ->
     said = paths[".md"].read_text()
     assert "Timed on fast-board. Also timed: slow-board" in said
     assert "5 finished entries are not timed on this device" in said
-    with pytest.raises(NothingToReportError, match="nothing is timed on no-board; prunebench profile RUNS --batch 32"):
-        speeds(scored(run, device="no-board"))
 
 
 def test_files(run: Path, cells: Cells, tmp_path: Path) -> None:

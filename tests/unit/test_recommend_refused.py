@@ -40,7 +40,7 @@ def test_speeds_are_of_one_device(two_devices: Path, told: Callable[..., Any], r
     asked = (two_devices, "--normalizer", "identity")
     for limit in (("--min-speedup", 1.1), ("--min-rtfx", 5), ("--max-peak-mb", 5), ("--prefer", "speed")):
         assert "choose with --device: fake-cpu-2t, slow-phone" in refused(*asked, *limit)
-    assert "--device 'slow-fone' timed none of these; did you mean 'slow-phone'?" in refused(
+    assert "device 'slow-fone' timed none of these; did you mean 'slow-phone'?" in refused(
         *asked, "--device", "slow-fone"
     )
     assert told(two_devices, "--min-speedup", 1.1, "--device", "fake-cpu-2t")["ship"]["values"]["speedup"] > 1.1
