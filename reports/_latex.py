@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from reports import _content as content
 from reports._marks import BEST, DOMINATED, flags
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _COLUMNS = ("rank", "method", "kept", "seeds", "±", "params stored", "size", "MACs encoder", "speed to dense")
-_SIGNS = str.maketrans({"−": "$-$", "×": "$\\times$", "Δ": "$\\Delta$", "–": "--", "±": "$\\pm$", "≤": "$\\le$"})
+_SIGNS = str.maketrans(
+    {
+        **{"−": "$-$", "×": "$\\times$", "Δ": "$\\Delta$", "–": "--", "±": "$\\pm$", "≤": "$\\le$"},
+        **{sign: f"${sign}$" for sign in "<>|"},  # which are other signs in LaTeX's default encoding of fonts
+    }
+)
 _LITERAL = str.maketrans(
     {
         **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -32,8 +41,7 @@ def _table(board: content.Board, section: content.Section) -> str:
     import pandas as pd
 
     shown = [column for column in board.columns if column.name in _COLUMNS or "[95 %]" in column.name]
-    rows = content.cells(section.rows, shown)
-    texts = pd.DataFrame([[_brief(cell.text) for cell in row] for row in rows], columns=[one.name for one in shown])
+    texts = pd.DataFrame(list(_texts(section.rows, shown)), columns=[one.name for one in shown])
     marks = flags(section.block, section.rows, content.score_column(section.rows))
     looks = [_look(marks.get(str(entry), "")) for entry in section.rows["entry"]]
     styler = texts.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
@@ -54,9 +62,11 @@ def _look(mark: str) -> str:
     return "color:{gray};" if DOMINATED in mark else ""
 
 
-def _brief(text: str) -> str:
-    """Return an entry without the reason of a failure, which no column of a paper has room for."""
-    return text.partition(":")[0]
+def _texts(rows: pd.DataFrame, shown: Sequence[content.Column]) -> Iterator[list[str]]:
+    """Yield the texts of each row, without the reason of a failure, for which no column of a paper has room."""
+    for (_, row), cells in zip(rows.iterrows(), content.cells(rows, shown), strict=True):
+        reason = None if row["status"] == "ok" else content.unfinished(row)
+        yield [cell.text.partition(":")[0] if cell.text == reason else cell.text for cell in cells]
 
 
 def _plain(text: str) -> str:

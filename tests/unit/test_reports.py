@@ -228,6 +228,19 @@ def test_latex_marks_the_best_and_what_is_dominated(written: dict[str, Path], ta
     assert "script" not in text and "FAILED" in text
 
 
+def test_latex_keeps_colons_but_for_the_reason_of_a_failure(table: pd.DataFrame, tmp_path: Path) -> None:
+    label = "imp(note=a: b<c, path=x:y)"
+    named = table.assign(label=table["label"].mask(table["method"].isin(["imp", "l1_group"]), label))
+    REGISTRY.get("report", "table").write(named, tmp_path)
+    lines = (tmp_path / "leaderboard.tex").read_text().splitlines()
+    told = [line for line in lines if "imp(note" in line]
+    assert len(told) == 6 and all("imp(note=a: b$<$c, path=x:y)" in line for line in told)
+    (failed,) = [line for line in told if "FAILED" in line]
+    assert [cell.strip() for cell in failed.removesuffix(r"\\\\").split("&")][:6] == [
+        "--", "imp(note=a: b$<$c, path=x:y)", r"40 \%", "FAILED", "--", "--"
+    ]  # fmt: skip
+
+
 def test_pictures_are_whole_and_the_same_each_time(written: dict[str, Path], table: pd.DataFrame) -> None:
     assert written["pareto.png"].read_bytes().startswith(b"\x89PNG")
     svg = written["pareto.svg"].read_text()
