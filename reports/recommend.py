@@ -89,7 +89,7 @@ def _frames(
 ) -> tuple[pd.DataFrame, set[str]]:
     """Return the scored frame of one ranking, timed on one device, and the entries of it that were asked for.
 
-    The dense cells are in the frame whatever methods were asked for: differences are to them.
+    Dense is in the frame whatever methods were asked for: differences are to it.
     """
     from benchmark.store.frame import frame
     from benchmark.text.chosen import checked, several
@@ -98,19 +98,14 @@ def _frames(
     if normalizer is not None:
         checked(normalizer)
     problems: list[str] = []
-    asked = frame(runs, where=where, device=device, problems=problems)
+    asked = frame(runs, where=replace(where, yardstick=False), device=device, problems=problems)
     for problem in problems:
         print(f"prunebench: error: {problem}; left out", file=sys.stderr)
     check_one_ranking(asked)
     if timed and device is None:
         _check_device(asked.attrs["devices"], runs)
-    cells = set(asked["cell"])
-    if where.methods:
-        all_methods = frame(runs, where=replace(where, methods=()), problems=[])
-        dense = (all_methods["method"] == "dense") & all_methods["setting"].isin(asked["setting"])
-        cells |= set(all_methods.loc[dense, "cell"])
-    choice = normalizer if normalizer is not None else _normalizer_of(runs, cells)
-    scored = frame(runs, several(choice)[0], cells=cells, device=device, problems=[])
+    choice = normalizer if normalizer is not None else _normalizer_of(runs, set(asked["cell"]))
+    scored = frame(runs, several(choice)[0], where=where, device=device, problems=[])
     scored.attrs["problems"] = problems
     return scored, set(asked["entry"] if not exportable else asked.loc[asked["quantised"].isna(), "entry"])
 

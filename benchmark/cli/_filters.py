@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 Model = Annotated[list[str] | None, typer.Option("--model", help="Only this model; repeatable.")]
 Corpus = Annotated[list[str] | None, typer.Option("--corpus", help="Only this corpus; repeatable.")]
 Language = Annotated[list[str] | None, typer.Option("--language", help="Only this language; repeatable.")]
-Method = Annotated[list[str] | None, typer.Option("--method", help="Only this method, by name or label; repeatable.")]
+Method = Annotated[
+    list[str] | None,
+    typer.Option("--method", help="Only this method, by name or label, and dense, its yardstick; repeatable."),
+]
 Data = Annotated[list[str] | None, typer.Option("--data", help="Only test data whose hash begins so; repeatable.")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Only these seeds: 0,1,2.")]
 Device = Annotated[str | None, typer.Option("--device", help="Device of the timings.  \\[default: that of most cells]")]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from benchmark.errors import StoreError
-from benchmark.store.naming import label
+from benchmark.spec_files import YARDSTICK
+from benchmark.store.naming import label, short_hash
 from benchmark.store.records import Record
 
 
@@ -16,15 +17,18 @@ class Filter:
     """What records must be of to be kept; an empty tuple takes all.
 
     A method is meant by its name (``imp``, with whatever options) or by its label (``imp[rounds=3]``), data by the
-    beginning of a test split's hash. A record without test data (it failed) is of any data.
+    beginning of a test split's hash. A record without test data (it failed) is of any data. Whatever methods are meant,
+    ``dense`` stays beside them: every difference is one to it.
     """
 
     models: tuple[str, ...] = ()
     corpora: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     data: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    yardstick: bool = True
+    """Whether ``dense`` (no options, no budget) stays where a method of its model, corpus and decoding does."""
 
     def apply(self, found: Sequence[Record]) -> list[Record]:
         """Return the records that are meant, in order.
@@ -32,31 +36,46 @@ class Filter:
         Raises:
             StoreError: no record has a value that was asked for; those that there are are named.
         """
-        for field in fields(self):
-            wanted = getattr(self, field.name)
+        for what, said in _SAID.items():
+            wanted = getattr(self, what)
             if not wanted:
                 continue
-            there = [_values(record, field.name) for record in found]
+            there = [_values(record, what) for record in found]
             for value in wanted:
                 if not any(_meant(value, one) for one in there):
                     known = sorted({str(name) for one in there for name in one[:1]})
-                    raise StoreError(f"no record here is of {_SAID[field.name]} {value!r}; there are: {_some(known)}")
-            found = [
-                record
-                for record, one in zip(found, there, strict=True)
-                if any(_meant(value, one) for value in wanted) or (field.name == "data" and not one)
-            ]
+                    raise StoreError(f"no record here is of {said} {value!r}; there are: {_some(known)}")
+            kept = [any(_meant(value, one) for value in wanted) or (what == "data" and not one) for one in there]
+            if what == "methods" and self.yardstick:
+                settings = {_setting(record) for record, keep in zip(found, kept, strict=True) if keep}
+                kept = [
+                    keep or (_is_dense(record) and _setting(record) in settings)
+                    for record, keep in zip(found, kept, strict=True)
+                ]
+            found = [record for record, keep in zip(found, kept, strict=True) if keep]
         return list(found)
+
+
+def _setting(record: Record) -> str:
+    return short_hash([record.data["spec"].get(part) for part in ("model", "corpus", "decoding")])
+
+
+def _is_dense(record: Record) -> bool:
+    """Whether a record is of the yardstick, as ``benchmark.store.scoring.is_dense`` has it."""
+    spec = record.data["spec"]
+    plain = not spec["method"].get("options") and (spec.get("budget") or {}).get("kind", "none") == "none"
+    return plain and spec["method"].get("name") == YARDSTICK
 
 
 _SAID = {
     "models": "model",
     "corpora": "corpus",
     "languages": "language",
-    "methods": "method",
     "seeds": "seed",
     "data": "data with hash",
+    "methods": "method",
 }
+"""Filters in the order in which they are applied. Methods come last: what dense stays beside must be known by then."""
 _MOST = 20
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -146,6 +147,32 @@ def test_filters_keep_what_they_mean(run: Path) -> None:
         frame(run, where=Filter(methods=("impp",)))
     with pytest.raises(StoreError, match="of seed 7; there are: 0, 1, 2"):
         frame(run, where=Filter(seeds=(7,)))
+
+
+def test_dense_stays_beside_the_methods_that_are_asked_for(tmp_path: Path) -> None:
+    run = open_run(tmp_path / "run", create=True)
+    other = {"model": {"name": "other", "revision": "1", "options": {}}}
+    for cell in (
+        *(spec(), spec("imp", "prunable_nominal", 0.5), spec("random", "prunable_nominal", 0.5)),
+        *(spec(method={"name": "dense", "options": {"decay": 0.1}}), spec("dense", "prunable_nominal", 0.5)),
+        *(spec(**other), spec("random", "prunable_nominal", 0.5, **other), spec(seed=1), spec("random", seed=1)),
+    ):
+        commit(run, ok_data(cell), 0.2)
+
+    def kept(**asked: Any) -> list[tuple[Any, ...]]:
+        rows = frame(run, where=Filter(**asked)).fillna({"keep": 1})
+        return sorted(zip(rows["label"], rows["keep"], rows["model"], rows["seed"], strict=True))
+
+    nano = "fake-nano"
+    assert kept(methods=("imp",), yardstick=False) == [("imp", 0.5, nano, 0)]
+    assert kept(methods=("imp",)) == [("dense", 1, nano, 0), ("dense", 1, nano, 1), ("imp", 0.5, nano, 0)]
+    assert kept(methods=("imp",), seeds=(0,)) == [("dense", 1, nano, 0), ("imp", 0.5, nano, 0)]
+    assert kept(methods=("random",), models=("other",)) == [("dense", 1, "other", 0), ("random", 0.5, "other", 0)]
+    with pytest.raises(StoreError, match="of method 'imp'; there are: dense, random"):
+        kept(methods=("imp",), seeds=(1,))  # dense alone is not what was asked for
+    rows = frame(run, Plain(), where=Filter(methods=("imp",), seeds=(0,))).set_index("label")["test_wer"]
+    delta = frame(run, Plain(), where=Filter(methods=("imp",))).set_index("label")["test_wer_delta"]
+    assert delta["imp"] == pytest.approx(rows["imp"] - rows["dense"])
 
 
 def test_cells_that_were_asked_for_and_are_not_there_are_gaps(run: Path) -> None:
