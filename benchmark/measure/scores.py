@@ -6,6 +6,7 @@ errors over the sum of reference lengths (micro-average); a mean of utterance ra
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast, get_args
@@ -276,17 +277,25 @@ def signature(normalised: Normalised, decoding: str) -> str:
     return "|".join((METRIC[unit], normalised.signature, unit, decoding, f"prunebench:{__version__}"))
 
 
-def check_paired(found: Sequence[Scored]) -> None:
+def check_paired(found: Sequence[Scored], option: str = "") -> None:
     """Refuse scores that were not made from the same utterances.
+
+    Args:
+        found: the scores, of one split.
+        option: the flag by which records on one of several test data are chosen, where the user has one.
 
     Raises:
         StoreError: two of them; both cells are named.
     """
     for one in found[1:]:
         if (one.data_hash, one.ids) != (found[0].data_hash, found[0].ids):
+            way = "run both on one copy of the corpus"
+            if option and one.data_hash != found[0].data_hash:
+                usual = Counter(each.data_hash for each in found).most_common(1)[0][0]
+                way = f"choose those on one with {option} {usual[:12]}, or {way}"
             raise StoreError(
                 f"cells {found[0].cell} and {one.cell} cannot be paired: their {one.split!r} data differ "
-                f"(hash {found[0].data_hash[:12]} and {one.data_hash[:12]}); run both on one copy of the corpus"
+                f"(hash {found[0].data_hash[:12]} and {one.data_hash[:12]}); {way}"
             )
 
 

@@ -12,9 +12,9 @@ from benchmark.errors import StoreError
 from benchmark.measure.bootstrap import rates_of_resamples
 from benchmark.measure.scores import BrokenNormalizerError, Choice, Normalised, Scored, language_of, scored
 from benchmark.store.comparing import bounds
+from benchmark.store.decodings import check_decodings
 from benchmark.store.naming import label
 from benchmark.store.records import Record, latest_of
-from benchmark.store.scoring import check_decodings
 
 if TYPE_CHECKING:
     import pandas as pd

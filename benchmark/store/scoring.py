@@ -26,15 +26,13 @@ has them all again, ``rank`` included, behind a prefix such as ``whisper_basic__
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.errors import StoreError
 from benchmark.forked import LARGE, forked
 from benchmark.measure.bootstrap import no_worse_share, p_values, speakers_to_draw
 from benchmark.measure.scores import (
@@ -44,10 +42,10 @@ from benchmark.measure.scores import (
     Normalised,
     Scored,
     check_paired,
-    decoding_of,
     scored,
 )
 from benchmark.store.comparing import RESAMPLES, Entries, bounds
+from benchmark.store.decodings import check_decodings
 from benchmark.store.records import Record
 from benchmark.text.chosen import AUTO
 
@@ -173,7 +171,7 @@ def _setting(
     for number, split in enumerate(splits):
         ours = [found[cell] for cell in setting["cell"] if split in found[cell].data["data"]]
         scores = [scored(record, split, normalised) for record in ours]
-        check_paired(scores)
+        check_paired(scores, "--data")
         _count(values, scores, column(split), dense)
         if not scores or not scores[0].ids:
             continue
@@ -257,23 +255,6 @@ def _judge(
     for cell in entries.rates.cells:
         if (end := values[cell].get(upper)) is not None:
             values[cell]["non_inferior"] = bool(end < margin)
-
-
-def check_decodings(found: Iterable[Record]) -> None:
-    """Refuse records of one setting whose transcripts were decoded differently: they would share a table.
-
-    Raises:
-        StoreError: two such records; both are named.
-    """
-    seen: dict[str, Record] = {}
-    for record in found:
-        asked = [record.data["spec"].get(part) for part in ("model", "corpus", "decoding")]
-        first = seen.setdefault(json.dumps(asked, sort_keys=True, default=str), record)
-        if decoding_of(first) != decoding_of(record):
-            raise StoreError(
-                f"cells {first.cell} ({decoding_of(first)}) and {record.cell} ({decoding_of(record)}) were decoded "
-                "differently and cannot stand in one table; give run folders of one decoder setting, or run one again"
-            )
 
 
 def _slugs(choices: Sequence[str]) -> list[str]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from benchmark.cli.main import invoke
+from benchmark.store.folders import open_run
 from tests import fake_runs
+from tests.fake_runs import commit, ok_data, spec
 
 Call = Callable[..., tuple[int, str, str]]
 Refused = Callable[..., str]
@@ -55,3 +60,35 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_device_that_timed_nothing_is_no_fact(timed: Path, refused: Refused, device: str) -> None:
     said = refused(timed, "--out", "report", "--device", device)
     assert f"device {device!r} timed none of these" in said and fake_runs.DEVICE in said
+
+
+# --- what cannot stand in one ranking -----------------------------------------------------------------------------
+
+
+def test_other_test_data_are_refused_with_the_filter_that_parts_them(
+    tmp_path: Path, call: Call, refused: Refused
+) -> None:
+    run = open_run(tmp_path / "run", create=True)
+    commit(run, ok_data(spec("magnitude", "prunable_nominal", 0.5)), 0.2, {"test": 12})
+    for method in ("imp", "random"):
+        commit(run, ok_data(spec(method, "prunable_nominal", 0.5)), 0.2, {"test": 9})
+    said = refused(run, "--out", "report", "--only", "table")
+    (option,) = re.findall(r"choose those on one with (--data \w+), or run both on one copy", said)
+    assert call(run, "--out", "report", "--only", "table", *option.split())[0] == 0
+    assert set(pd.read_csv("report/cells.csv")["method"]) == {"imp", "random"}, "the larger part"
+
+
+def test_other_decoding_is_refused_with_the_folders_that_part_it(tmp_path: Path, call: Call, refused: Refused) -> None:
+    old, new = (open_run(tmp_path / name, create=True) for name in ("old", "new"))
+    commit(new, ok_data(spec()), 0.1)
+    commit(new, ok_data(spec("imp", "prunable_nominal", 0.5)), 0.1)
+    other = ok_data(spec("random", "prunable_nominal", 0.5)) | {"decoding": {"signature": "greedy,max=99"}}
+    commit(old, other, 0.1)
+    asked = ("--out", "report", "--only", "table")
+    assert f"give run folders of one: {new} without {old}" in refused(new, old, *asked)
+    assert call(new, *asked)[0] == 0
+    # Both in one folder: the attempts of one have to go.
+    stray = commit(new, other, 0.1).path
+    assert f"remove the 1 of 3 that are not greedy,max=44, such as {stray}, and run again" in refused(new, *asked)
+    shutil.rmtree(stray)
+    assert call(new, *asked)[0] == 0
