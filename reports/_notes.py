@@ -38,7 +38,13 @@ def notes(rows: pd.DataFrame) -> Iterator[str]:
         yield f"Decoder MACs: one token with the cache at position {', '.join(map(str, positions))}."
     device = about.get("device")
     at = "" if about.get("batch") is None else f" at batch {about['batch']}"
-    yield f"Timed on {device}{at}, interleaved with dense." if device else "Not timed (prunebench profile does that)."
+    if device:
+        yield (
+            f"Timed on {device}{at}, interleaved with dense. RTFx is absolute, and of the moment at which a model was "
+            "timed; what may be compared is the speed to dense."
+        )
+    else:
+        yield "Not timed (prunebench profile does that)."
     trained = ", ".join(f"{value}" for value in rows["trained_on"].dropna().unique())
     if trained:
         yield f"Trained and decoded on {trained}."

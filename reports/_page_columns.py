@@ -81,7 +81,7 @@ def _costs() -> Iterator[Column]:
         ("macs_encoder", work, "MACs encoder", "Multiply-adds of the encoder, a window", si),
         ("macs_decoder_token", work, "MACs token", "Multiply-adds of the decoder, a token with cache", si),
         ("speedup", work, "to dense", "Measured speed as a ratio to the dense model in the same process", times),
-        ("rtfx", work, "RTFx", "Seconds of audio decoded a second", number),
+        ("rtfx", work, "RTFx", "Seconds of audio decoded a second, then; what may be compared is the ratio", number),
         (
             "peak_memory",
             work,

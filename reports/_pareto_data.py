@@ -103,6 +103,8 @@ class Chart:
     model: str
     corpus: str
     language: str
+    pace: float | None = None
+    """Seconds of audio a second of the model as it came: see ``paces``."""
     _volumes: dict[Panel, dict[str, float]] = field(default_factory=dict)
 
     def corner(self, panel: Panel) -> tuple[float, str]:
@@ -141,6 +143,13 @@ class Chart:
         """Return the name of a cost's axis; measured time is that of one device."""
         return f"{cost.axis}, {self.device}" if cost.column == "latency" and self.device else cost.axis
 
+    @property
+    def said_time(self) -> str:
+        """Return how measured times are made comparable; empty where nothing is timed."""
+        if self.pace is None:
+            return ""
+        return f"by speed to dense; the model as it came: {si(1000 / self.pace, 'ms').text}"
+
     def said_reference(self, panel: Panel) -> str:
         """Return the reference of a panel's hypervolume in words."""
         value, whose = self.corner(panel)
@@ -154,22 +163,33 @@ def charts(frame: pd.DataFrame) -> list[Chart]:
     Raises:
         StoreError: nothing to report, or no scores in the frame.
     """
-    boards = content.boards(frame)
+    boards, found = content.boards(frame), paces(frame)
     score = content.score_column(frame)
     own: dict[str, list[float]] = {}
     for entry, rate in zip(frame["entry"], 100 * frame[score] if score in frame else (), strict=False):
         if rate == rate:  # not NaN
             own.setdefault(entry, []).append(rate)
-    return [_chart(board, frame, own) for board in boards]
+    return [_chart(board, frame, own, found.get(board.rows["setting"].iloc[0])) for board in boards]
 
 
-def _chart(board: content.Board, frame: pd.DataFrame, own: Mapping[str, list[float]]) -> Chart:
-    points = _points(board, frame, own)
+def paces(frame: pd.DataFrame) -> dict[str, float]:
+    """Return for each setting the seconds of audio a second of the model as it came.
+
+    A cell was timed in turn with it in one process: ``rtfx / speedup`` is how fast that model was at that moment. Its
+    median over all timed cells stands for it in every comparison, so that a slow hour of the machine is nobody's
+    merit or fault.
+    """
+    found = (frame["rtfx"] / frame["speedup"]).groupby(frame["setting"]).median().dropna()
+    return {str(name): float(pace) for name, pace in found.items()}
+
+
+def _chart(board: content.Board, frame: pd.DataFrame, own: Mapping[str, list[float]], pace: float | None) -> Chart:
+    points = _points(board, frame, own, pace)
     first = board.rows.iloc[0]
     score = f"{board.metric.upper()} on {content.first_split(frame)}, % (95 % interval)"
     device = frame.attrs.get("device")
     model, corpus, language = (str(first[name]) for name in ("model", "corpus", "language"))
-    return Chart(board.title, score, points, _panels(points), device, model, corpus, language)
+    return Chart(board.title, score, points, _panels(points), device, model, corpus, language, pace)
 
 
 def _panels(points: pd.DataFrame) -> list[Panel]:
@@ -181,19 +201,25 @@ def _panels(points: pd.DataFrame) -> list[Panel]:
     return filled or [panel for panel in asked if panel.main and panel.block == "stored"]
 
 
-def _points(board: content.Board, frame: pd.DataFrame, own: Mapping[str, list[float]]) -> pd.DataFrame:
-    """Return the entries with a result, one row each; rates in per cent, ``own`` with those of the seeds."""
+def _points(
+    board: content.Board, frame: pd.DataFrame, own: Mapping[str, list[float]], pace: float | None
+) -> pd.DataFrame:
+    """Return the entries with a result, one row each; rates in per cent, ``own`` with those of the seeds.
+
+    ``latency`` is in ms a second of audio: what it would be where the model as it came has its ``pace``.
+    """
     rows = board.rows
     rows.attrs = frame.attrs
     score = content.score_column(rows)
     numbers = ["keep", "reached", "params_nominal", "params_stored", "bytes", "macs_first_token"]
-    numbers += ["rtfx", "rtfx_lo", "rtfx_hi", "rank", "seeds", "speedup"]
+    numbers += ["rtfx", "rank", "seeds", "speedup", "speedup_lo", "speedup_hi"]
     rates = {score: "score", f"{score}_lo": "low", f"{score}_hi": "high"}
     table = rows[["status", "entry", "block", "label", "seed_list", *numbers, *rates]].rename(columns=rates)
     table.attrs = {}  # pandas copies them deeply with every part of a table
     points = table[table["status"].eq("ok") & table["score"].notna()].reset_index(drop=True)
     points[[*numbers, *rates.values()]] = points[[*numbers, *rates.values()]].astype("float64")
     points[list(rates.values())] *= 100
-    points["latency"] = 1000 / points["rtfx"]
+    for name, speed in (("", "speedup"), ("_lo", "speedup_hi"), ("_hi", "speedup_lo")):
+        points[f"latency{name}"] = 1000 / (float("nan") if pace is None else pace) / points[speed]
     points["own"] = points["entry"].map(own)
     return points

@@ -15,7 +15,7 @@ import numpy as np
 from benchmark.store.front import own_fronts, staircase
 from reports import _pareto_data as data
 from reports import _pareto_looks as styles
-from reports._cells import absent, count, number, percent, si
+from reports._cells import absent, count, number, percent, si, times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,6 +179,8 @@ def _panel(chart: data.Chart, panel: data.Panel, points: pd.DataFrame, traces: S
         f"nothing to the reference that it dominates. Reference: {chart.said_reference(panel)}. "
         "Pale points: beaten by another point of the same method. Bars: 95 % intervals."
     )
+    if panel.cost.column == "latency":
+        note += f" Time {chart.said_time}, the median of its timings, each in turn with an entry's in one process."
     return {
         "key": panel.key,
         "axis": html.escape(chart.axis(panel.cost)),
@@ -202,8 +204,11 @@ def _told(row: Mapping[Any, Any]) -> str:
         f"parameters {si(row['params_stored']).text} stored, {si(row['params_nominal']).text} nominal",
         f"size {si(row['bytes'], unit='B').text}, MACs {si(row['macs_first_token']).text}",
     ]
-    if not absent(row["rtfx"]):
-        lines.append(f"{number(row['rtfx']).text} s of audio a second, {row['latency']:.2f} ms a second of audio")
+    if not absent(row["latency"]):
+        ends = [times(row[f"speedup{end}"]).text for end in ("_lo", "_hi")]
+        bounds = "" if absent(row["speedup_lo"]) else f" [{ends[0]}, {ends[1]}]"
+        lines.append(f"speed to dense {times(row['speedup']).text}{bounds}: {row['latency']:.2f} ms a second of audio")
+        lines.append(f"when it was timed: {number(row['rtfx']).text} s of audio a second")
     seeds = str(row["seed_list"])
     lines.append(f"seed{'s' if ',' in seeds else ''} {html.escape(seeds.replace(',', ', '))}")
     return "<br>".join(lines)

@@ -29,7 +29,7 @@ def draw_panel(ax: Axes, chart: data.Chart, panel: data.Panel, looks: Looks, sca
     shown = panel.shown(chart.points)
     cost = panel.cost
     ax.set_title(panel.title, loc="left", color="#555555", pad=7)
-    ax.set_xlabel(chart.axis(cost))
+    ax.set_xlabel(chart.axis(cost) + (f"\n{chart.said_time}" if cost.column == "latency" else ""))
     ax.grid(color="#ececec", linewidth=0.8)
     ax.tick_params(length=0)
     if shown.empty:
@@ -118,8 +118,7 @@ def _series(
     down, up = np.nan_to_num(np.abs(np.clip(rows[["low", "high"]].to_numpy().T, scale.floor, data.WORST) - y))
     sideways = np.zeros((2, len(x)))
     if cost.column == "latency":
-        ends = (1000 / rows[["rtfx_hi", "rtfx_lo"]].to_numpy()).T
-        sideways = np.nan_to_num(np.abs(ends - x))
+        sideways = np.nan_to_num(np.abs(rows[["latency_lo", "latency_hi"]].to_numpy().T - x))
     size = {"*": 260, "D": 56, ".": 30}.get(look["marker"], 60)
     edge = "white" if joined else INK  # a dark edge: no budget, the method's own operating point
     strong = np.where(best, 1.0, _PALE)

@@ -168,7 +168,8 @@ def notes(frame: pd.DataFrame, table: pd.DataFrame, found: Advice | None = None)
     if device:
         batch = ", ".join(f"{int(one)}" for one in sorted(table["batch"].dropna().unique()))
         others = ", ".join(one for one in frame.attrs.get("devices") or () if one != device)
-        yield f"Timed on {device}, batch {batch}{f'; also there: {others}' if others else ''}."
+        also = f"; also there: {others}" if others else ""
+        yield f"Timed on {device}, batch {batch}{also}. RTFx is of the moment of timing."
     if spoken := synthetic(frame):
         yield f"{', '.join(spoken)}: synthetic speech; measure on your own recordings before you ship."
     undone = int((frame["status"] != "ok").sum())

@@ -41,7 +41,8 @@ _CAPTION = (
     " block over non-zero parameters, in the stored block over parameters as saved. Joined: a method's own front;"
     " pale: beaten by another point of the same method. Dark edge: no budget, own operating point. Bars: 95 %"
     " intervals; short ticks: single seeds. Points above 100 % stand on that line, with an arrow; points of one budget"
-    " are moved apart sideways."
+    " are moved apart sideways. Time: that of the model as it came, its median over all"
+    " timings, divided by the speed to dense, measured in turn with it in one process (bars: quartiles)."
 )
 
 

@@ -65,7 +65,7 @@ def test_a_board_has_a_panel_a_cost_and_the_time_is_that_of_a_device(table: pd.D
         "MACs executed: a window up to its first token",
         "ms of computing a second of audio",
     ]
-    assert axes[-1].get_xlabel().endswith("fake-cpu-2t")
+    assert axes[-1].get_xlabel().splitlines()[0].endswith("fake-cpu-2t")
     assert "reference: dense (1.48 M), 100 % error" in _texts(figure)
 
 
@@ -105,9 +105,34 @@ def test_own_operating_points_stand_in_the_stored_block_only(tmp_path: Path) -> 
     assert {"dense", "shipped"} <= shown["mask:params_nominal"]
 
 
-def test_latency_is_the_inverse_of_the_speed(chart: data.Chart) -> None:
-    dense = chart.points.set_index("label").loc["dense"]
-    assert dense["latency"] == pytest.approx(1000 / 90)
+def test_latency_is_the_inverse_of_the_speed_to_dense(chart: data.Chart) -> None:
+    assert chart.points["latency"].to_numpy() == pytest.approx(1000 / 90 / chart.points["speedup"].to_numpy())
+    assert chart.points.set_index("label").loc["dense", "latency"] == pytest.approx(1000 / 90)
+
+
+def test_a_slow_hour_of_the_machine_moves_no_point(table: pd.DataFrame, chart: data.Chart) -> None:
+    slow = table["label"].isin(["dense", "imp"])
+    ends = {"speedup_lo": 0.9 * table["speedup"], "speedup_hi": 1.25 * table["speedup"]}
+    moved = table.assign(rtfx=table["rtfx"].where(~slow, table["rtfx"] / 2), **ends)
+    moved.attrs = table.attrs
+    (other,) = data.charts(moved)
+    panel = next(one for one in chart.panels if one.cost.column == "latency")
+    assert other.points["latency"].to_numpy() == pytest.approx(chart.points["latency"].to_numpy())
+    assert other.corner(panel) == chart.corner(panel) and other.volumes(panel) == chart.volumes(panel)
+    assert (other.points["latency_hi"] * 0.9).to_numpy() == pytest.approx(other.points["latency"].to_numpy())
+    assert (other.points["latency_lo"] * 1.25).to_numpy() == pytest.approx(other.points["latency"].to_numpy())
+    said = "by speed to dense; the model as it came: 11.1 ms"
+    assert said in "".join(ax.get_xlabel() for ax in _panels(draw(moved)))
+    (board,) = _held(figure_html(moved))
+    assert [said in one["note"] for one in board["panels"]] == ["latency" in one["key"] for one in board["panels"]]
+    told = next(text for trace in board["traces"] for text in trace["text"] if text.startswith("<b>dense"))
+    assert "1.00× [0.90×, 1.25×]: 11.11 ms a second of audio<br>when it was timed: 45.0 s of audio a second" in told
+
+
+def test_boards_of_several_models_have_paces_of_their_own() -> None:
+    rows = {"setting": ["a", "a", "a", "b", "c"], "rtfx": [100.0, 50.0, 220.0, 8.0, np.nan]}
+    found = data.paces(pd.DataFrame(rows | {"speedup": [1.0, 1.0, 2.0, 2.0, np.nan]}))
+    assert found == {"a": 100.0, "b": 4.0}
 
 
 def test_seeds_become_one_point_with_their_own_rates(tmp_path: Path) -> None:
