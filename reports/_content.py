@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError
 from benchmark.store.entries import entries
+from benchmark.store.frame import check_filled
+from benchmark.store.recipes import by_recipe, ranked_in
 from benchmark.store.scoring import column
 from reports._cells import NOTHING as NOTHING
 from reports._cells import Cell, absent, count, interval, number, percent, si, times, yes_or_no
@@ -94,10 +96,7 @@ def boards(frame: pd.DataFrame) -> list[Board]:
     Raises:
         StoreError: the frame is empty or carries no scores.
     """
-    if frame.empty and frame.attrs.get("problems"):
-        raise StoreError(f"there is nothing to report: no record can be used; {frame.attrs['problems'][0]}")
-    if frame.empty:
-        raise StoreError("there is nothing to report: the run folder holds no finished and no failed cell")
+    check_filled(frame)
     if "rank" not in frame:
         raise StoreError("a report needs scores: make the frame with a normalizer, frame(runs, normalizer=...)")
     frame = with_all_columns(frame)
@@ -108,8 +107,7 @@ def boards(frame: pd.DataFrame) -> list[Board]:
 def _comparable(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """Yield the rows of each board; what was not trained at all (the shipped model) joins every recipe."""
     for _, setting in frame.groupby("setting", sort=False):
-        for recipe in [name for name in setting["recipe"].unique() if name] or [""]:
-            yield setting[setting["recipe"].isin([recipe, ""])]
+        yield from (ranked_in(rows, recipe) for recipe, rows in by_recipe(setting))
 
 
 def _board(rows: pd.DataFrame, frame: pd.DataFrame) -> Board:

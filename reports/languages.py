@@ -13,6 +13,7 @@ from benchmark.api import Report
 from benchmark.figures import INK
 from benchmark.registry import REGISTRY
 from benchmark.store.entries import entries
+from benchmark.store.recipes import by_recipe, ranked_in
 from benchmark.text.chosen import AUTO
 from reports import _content as content
 from reports._files import write_all
@@ -83,20 +84,20 @@ def grids(frame: pd.DataFrame) -> list[Grid]:
     if frame.empty or "rank" not in frame or frame["language"].nunique() < 2:
         return []
     frame = entries(content.with_all_columns(frame))
-    trained = [name for name in frame["recipe"].unique() if name] or [""]
+    several = len([recipe for recipe, _ in by_recipe(frame)]) > 1
     found = []
     for (model, revision, decoding), rows in _by_machine(frame):
         title = str(model) if frame["revision"].nunique() == 1 else f"{model} ({revision})"
         if frame["decoding"].nunique() > 1:
             title += f", decoding {decoding}"
-        for recipe in trained:
-            ours = rows[rows["recipe"].isin([recipe, ""])]
+        for recipe, ours in by_recipe(rows):
+            ours = ranked_in(ours, recipe)
             ours = ours.assign(where=_places(ours), label=_labels(ours))
             ours.attrs = frame.attrs
             if ours["language"].nunique() > 1:
                 steps = ours["steps"].dropna().max()
-                several = f", {content.count(steps).text} training steps ({recipe})" if len(trained) > 1 else ""
-                found.append(_grid(title + several, ours))
+                trained = f", {content.count(steps).text} training steps ({recipe})" if several and recipe else ""
+                found.append(_grid(title + trained, ours))
     return found
 
 

@@ -15,9 +15,11 @@ split's name in front (``test_wer``):
 | resampled | e.g. ``8 speakers``, where at least five are known, else ``300 utterances`` |
 
 ``rank`` belongs to an entry (a method at a budget, over its seeds): 1 + the number of entries of the same setting,
-recipe, block and kept fraction that are significantly better on the first split; see ``store.comparing``. Quantised
-cells are references and have none. ``non_inferior`` is whether the entry is shown to be worse than dense by less than
-``attrs["margin"]``: the upper end of its interval lies below it, a one-sided test at 2.5 %.
+recipe, block and kept fraction that are significantly better on the first split; see ``store.comparing``. What trains
+nothing joins every recipe; where its ranks differ, ``ranks`` has them (``<recipe>:<rank>``, joined by commas) and
+``rank`` is empty. Quantised cells are references and have none. ``non_inferior`` is whether the entry is shown to be
+worse than dense by less than ``attrs["margin"]``: the upper end of its interval lies below it, a one-sided test at
+2.5 %.
 
 A setting is scored by one normaliser; with ``auto`` by that of its language, so that rows of one frame may differ in
 ``metric``, ``unit`` and ``signature``. Of several normalisers side by side the first has these columns; every other one
@@ -46,6 +48,7 @@ from benchmark.measure.scores import (
 )
 from benchmark.store.comparing import RESAMPLES, Entries, bounds
 from benchmark.store.decodings import check_decodings
+from benchmark.store.recipes import by_recipe, rank_columns
 from benchmark.store.records import Record
 from benchmark.text.chosen import AUTO
 
@@ -59,7 +62,6 @@ MADE_WITH = ("metric", "unit", "signature")
 MARGIN = 0.01
 """How much worse than dense still counts as no worse, as a fraction: one point of error rate."""
 _PARTS = ("", "_lo", "_hi", "_delta", "_delta_lo", "_delta_hi")
-_RACE = ["recipe", "block", "keep"]
 
 
 def add_scores(
@@ -115,11 +117,11 @@ class _Part:
 
         names = [name for split in table.attrs["splits"] for name in score_columns(split)]
         rows = [values.get(cell, {}) for cell in table["cell"]]
-        columns = pd.DataFrame(rows, index=table.index, columns=[*names, *MADE_WITH, "rank", "non_inferior"])
+        columns = pd.DataFrame(rows, index=table.index, columns=[*names, *MADE_WITH, "rank", "ranks", "non_inferior"])
         counted = tuple(f"_{what}" for what in (*COUNTED, *ERRORS))
         kinds = {name: "Int64" if name.endswith(counted) else "float64" for name in names}
         kinds |= {name: "object" for name in names if name.endswith("_resampled")}
-        columns = columns.astype(kinds | {"rank": "Int64", "non_inferior": "boolean"})
+        columns = columns.astype(kinds | {"rank": "Int64", "ranks": "object", "non_inferior": "boolean"})
         metrics, signatures = (sorted(columns[name].dropna().unique()) for name in ("metric", "signature"))
         about = {
             "normalizer": choice,
@@ -147,7 +149,7 @@ def _scored_by(
                 raise
             return error
 
-    settings = [setting for _, setting in table[table["status"] == "ok"].groupby("setting")]
+    settings = [setting for _, setting in table.groupby("setting") if setting["status"].eq("ok").any()]
     for scores in forked(score, settings, large=len(table) >= LARGE):
         if isinstance(scores, BrokenNormalizerError):
             assert faults is not None
@@ -166,16 +168,17 @@ def _setting(
     dense: Mapping[str, str],
     margin: float,
 ) -> dict[str, dict[str, Any]]:
-    """Return the score columns of the cells of one setting."""
-    values: dict[str, dict[str, Any]] = {cell: {} for cell in setting["cell"]}
+    """Return the score columns of the finished cells of one setting."""
+    finished = setting[setting["status"] == "ok"]
+    values: dict[str, dict[str, Any]] = {cell: {} for cell in finished["cell"]}
     for number, split in enumerate(splits):
-        ours = [found[cell] for cell in setting["cell"] if split in found[cell].data["data"]]
+        ours = [found[cell] for cell in finished["cell"] if split in found[cell].data["data"]]
         scores = [scored(record, split, normalised) for record in ours]
         check_paired(scores, "--data")
         _count(values, scores, column(split), dense)
         if not scores or not scores[0].ids:
             continue
-        cells = setting[setting["cell"].isin([one.cell for one in scores])]
+        cells = finished[finished["cell"].isin([one.cell for one in scores])]
         for metric in ("wer", "cer"):
             entries = Entries.of(cells, scores, metric)
             names = [f"{column(split)}_{metric}"]
@@ -246,12 +249,15 @@ def _judge(
     values: dict[str, dict[str, Any]], upper: str, setting: pd.DataFrame, entries: Entries, margin: float
 ) -> None:
     """Fill in ranks, and whether an entry is shown to be no worse than dense by more than the margin."""
-    known = setting[setting["cell"].isin(entries.rates.cells)]
-    pruned = known[known["keep"].notna() & known["quantised"].isna()]  # int8 is a reference: another race than pruning
-    for _, race in pruned.groupby(_RACE):
-        ranks = entries.ranks(list(dict.fromkeys(race["entry"])))
-        for cell, entry in zip(race["cell"], race["entry"], strict=True):
-            values[cell]["rank"] = ranks[entry]
+    pruned = setting["keep"].notna() & setting["quantised"].isna()  # int8 is a reference: another race than pruning
+    known = pruned & setting["cell"].isin(entries.rates.cells)
+    ranks: dict[str, dict[str, int]] = {}
+    for recipe, rows in by_recipe(setting):
+        for _, race in rows[known[rows.index]].groupby(["block", "keep"]):
+            for entry, rank in entries.ranks(list(dict.fromkeys(race["entry"]))).items():
+                ranks.setdefault(entry, {})[recipe] = rank
+    for cell, entry in setting.loc[known, ["cell", "entry"]].itertuples(index=False):
+        values[cell] |= rank_columns(ranks[entry])
     for cell in entries.rates.cells:
         if (end := values[cell].get(upper)) is not None:
             values[cell]["non_inferior"] = bool(end < margin)

@@ -17,8 +17,9 @@ from benchmark.store.folders import open_run
 from benchmark.store.frame import frame
 from benchmark.store.records import latest
 from reports import _significance
+from reports._content import boards
 from reports.significance import Significance
-from tests.fake_runs import commit, make, ok_data, spec
+from tests.fake_runs import commit, fail, make, ok_data, spec
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,39 @@ def test_what_is_told_apart_is_what_ranks_count(table: pd.DataFrame, rows: pd.Da
     assert set(against["b"]) == {"dense"} and "shipped" in set(against["a"])
     fine = against["non_inferior"].map({"True": True, "False": False, True: True, False: False})
     assert (fine == (against["hi"] < 0.01)).all()
+
+
+def test_what_trains_nothing_runs_in_the_race_of_every_recipe(tmp_path: Path) -> None:
+    run = open_run(tmp_path / "run", create=True)
+    budget = ("prunable_nominal", 0.4)
+    for steps, errors in ((120, (0.05, 0.3)), (240, (0.02, 0.5))):
+        training = {"steps": steps, "batch": 16, "learning_rate": 2e-4}
+        commit(run, ok_data(spec(training=training)), 0.03)
+        for method, error in zip(("magnitude", "imp"), errors, strict=True):
+            data = ok_data(spec(method, *budget, training=training), nominal=0.4)
+            commit(run, {**data, "training": {**data["training"], "steps": steps}}, error)
+    for method, error in (("wanda", 0.4), ("sparsegpt", 0.05)):
+        commit(run, ok_data(spec(method, *budget, training=None), nominal=0.4), error)
+    fail(run, spec("imp", *budget, training={"steps": 360}), "too far")
+    table = frame(run, normalizer="identity")
+    ranks = {board.title: board.rows.dropna(subset="keep").set_index("method")["rank"] for board in boards(table)}
+    assert {title.split(", ")[1]: found.dropna().to_dict() for title, found in ranks.items()} == {
+        "120 training steps": {"magnitude": 1, "sparsegpt": 1, "imp": 3, "wanda": 4},
+        "240 training steps": {"magnitude": 1, "sparsegpt": 2, "wanda": 3, "imp": 4},
+        "0 training steps": {"sparsegpt": 1, "wanda": 2},
+    }
+    untrained = table[table["recipe"].eq("")].set_index("method")
+    assert untrained["rank"].isna().all() and untrained["ranks"].str.count(",").tolist() == [2, 2]
+
+    races = [race for race in _significance.races(table) if race.pairs]
+    assert sorted(len(race.pairs) for race in races) == [1, 6, 6]
+    for race in races:
+        expected = ranks[race.board]
+        found = dict.fromkeys(expected.dropna().index, 1)
+        for pair in race.pairs:
+            if pair["told_apart"]:
+                found[pair["a"] if pair["difference"] > 0 else pair["b"]] += 1
+        assert found == expected.dropna().to_dict()
 
 
 def test_mapsswe_counts_utterances_once_however_many_seeds(tmp_path: Path) -> None:
