@@ -69,9 +69,13 @@ def report(
         REGISTRY.lookup("report", name)
     choice = normalizer if normalizer is not None else normalizer_of(runs)
     checked(choice)
+
+    from benchmark.store.frame import check_filled
+
     where = filters.filter_of(model, corpus, language, method, data, seeds)
     broken: list[str] = []
     table, left_out = scored_frame(runs, choice, broken, where=where, device=device, margin=margin / 100)
+    check_filled(table)
     written: list[Path] = []
     try:
         if frame is not None:

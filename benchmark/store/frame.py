@@ -168,6 +168,18 @@ def frame(
     return table
 
 
+def check_filled(table: pd.DataFrame) -> None:
+    """Refuse a frame without rows: a report of nothing would look like one.
+
+    Raises:
+        StoreError: it has none.
+    """
+    if table.empty and table.attrs.get("problems"):
+        raise StoreError(f"there is nothing to report: no record can be used; {table.attrs['problems'][0]}")
+    if table.empty:
+        raise StoreError("there is nothing to report: the run folder holds no finished and no failed cell")
+
+
 def _newest(found: list[Record], cells: Collection[str] | None) -> list[Record]:
     wanted = sorted((r for r in found if cells is None or r.cell in cells), key=lambda r: r.cell)
     return [max(group, key=lambda r: (r.ok, r.attempt)) for _, group in groupby(wanted, key=lambda r: r.cell)]

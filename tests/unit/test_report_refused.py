@@ -92,3 +92,12 @@ def test_other_decoding_is_refused_with_the_folders_that_part_it(tmp_path: Path,
     assert f"remove the 1 of 3 that are not greedy,max=44, such as {stray}, and run again" in refused(new, *asked)
     shutil.rmtree(stray)
     assert call(new, *asked)[0] == 0
+
+
+# --- nothing to report --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asked", [("--out", "report"), ("--frame", "cells.csv"), ("--frame", "f.csv", "--out", "r")])
+def test_of_an_empty_store_nothing_is_written(tmp_path: Path, refused: Refused, asked: tuple[str, ...]) -> None:
+    run = open_run(tmp_path / "empty", create=True)
+    assert "there is nothing to report: the run folder holds no finished and no failed cell" in refused(run, *asked)
