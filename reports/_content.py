@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from benchmark.errors import StoreError
 from benchmark.store.entries import entries
 from benchmark.store.frame import check_filled
-from benchmark.store.frame import check_filled
 from benchmark.store.recipes import by_recipe, ranked_in
 from benchmark.store.scoring import column
 from reports._cells import NOTHING as NOTHING
