@@ -37,6 +37,8 @@ from benchmark.steps import (
 if TYPE_CHECKING:
     import numpy as np
 
+    from benchmark.whisper.structure import Structure
+
 __all__ = [
     "Budget",
     "BudgetKind",
@@ -119,9 +121,6 @@ def _short(value: object) -> str:
 class Model(Plugin):
     """A Whisper checkpoint and how to get it."""
 
-    embedded: ClassVar[bool] = False
-    """Whether it comes with its package, so that a report may load it at once and offline to know its matrices."""
-
     @property
     @abstractmethod
     def revision(self) -> str:
@@ -130,6 +129,17 @@ class Model(Plugin):
     @abstractmethod
     def load(self) -> tuple[Any, Any]:
         """Return ``(model, processor)``: a WhisperForConditionalGeneration in fp32, and its WhisperProcessor."""
+
+    def structure(self) -> Structure | None:
+        """Return the prunable matrices without reading weights and without a network; None where that cannot be.
+
+        For reports, which must not fetch a checkpoint to learn its shapes. A plug-in that has the configuration at hand
+        gives ``benchmark.whisper.structure.Structure.from_config(config)``.
+
+        Raises:
+            DataError: what is there is no configuration of a Whisper.
+        """
+        return None
 
 
 class Split(ABC):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.store.records import Record, folder_of, read_record
 from benchmark.store.scoring import column
 from reports._cells import NOTHING, absent, count, number, percent, si, times
-from reports._density import densities
+from reports._density import Unknown, densities
 from reports._page_samples import Samples
 from reports._page_text import shown
 
@@ -60,7 +60,11 @@ def details(rows: pd.DataFrame, frame: pd.DataFrame) -> dict[str, Any]:
                     told["samples"] = samples.of(row)
                 except SpecError as error:  # a normaliser that breaks: its scores are missing for the same reason
                     told["no_samples"] = shown(str(error))
-                told["density"] = density(densities(row))
+                shares = densities(row)
+                if isinstance(shares, Unknown):
+                    told["no_density"] = shown(f"What is kept by layer and matrix is not known: {shares.why}.")
+                else:
+                    told["density"] = density(shares)
         found[entry] = told
     return {
         "entries": found,
@@ -155,14 +159,12 @@ def _seeds(row: Mapping[Any, Any]) -> str:
     return ", ".join([str(row["seed_list"]).replace(",", ", ") or "none finished", *lost])
 
 
-def density(table: pd.DataFrame | None) -> list[dict[str, Any]] | None:
+def density(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a table of densities for the page: one part a stack, its layers as rows of pairs (nominal, stored).
 
     Args:
-        table: columns ``stack``, ``layer``, ``part``, ``nominal``, ``stored``; None where a plan is not there.
+        table: columns ``stack``, ``layer``, ``part``, ``nominal``, ``stored``.
     """
-    if table is None or table.empty:
-        return None
     return [_stack(str(stack), rows) for stack, rows in table.groupby("stack", sort=False)]
 
 

@@ -17,6 +17,7 @@ from benchmark.errors import SpecError, nearest
 
 if TYPE_CHECKING:
     from torch import nn
+    from transformers import WhisperConfig
 
 Stack = Literal["encoder", "decoder"]
 Block = Literal["self_attn", "encoder_attn", "ffn"]
@@ -124,6 +125,15 @@ class Structure:
         stacks = tuple(_stack(model, stack, matrices) for stack in _STACKS)
         vocabulary = Group(TOKENS, "token", "decoder", 0, model.config.vocab_size, 1, 0)
         return cls(tuple(matrices), tuple(groups), stacks, vocabulary)
+
+    @classmethod
+    def from_config(cls, config: WhisperConfig) -> Structure:
+        """Return the structure of the models of a configuration: no weight is made or read."""
+        import torch
+        from transformers import WhisperForConditionalGeneration
+
+        with torch.device("meta"):
+            return cls.of(WhisperForConditionalGeneration(config))
 
     @cached_property
     def prunable(self) -> int:

@@ -27,7 +27,7 @@ function fill(inner, told) {
     inner.append(part);
   }
   if (told.density) inner.append(densities(told.density));
-  else if ("density" in told) inner.append(make("p", { class: "all soft" }, "What is kept by layer and matrix is not known here."));
+  if (told.no_density) inner.append(make("p", { class: "all soft" }, told.no_density));
   if (told.samples && told.samples.length) inner.append(samples(told.samples));
   if (told.no_samples) inner.append(make("p", { class: "all note" }, told.no_samples));
 }

@@ -295,10 +295,9 @@ def test_the_parts_of_a_sample_count_its_errors(page: _Page) -> None:
 def test_densities_become_one_table_a_stack() -> None:
     rows = [("encoder", 0, "q", 0.5, 1.0), ("encoder", 1, "q", 0.25, 1.0), ("decoder", 0, "self q", 1 / 3, 0.5)]
     table = pd.DataFrame(rows, columns=["stack", "layer", "part", "nominal", "stored"])
-    encoder, decoder = density(table) or []
+    encoder, decoder = density(table)
     assert encoder == {"stack": "encoder", "parts": ["q"], "layers": [0, 1], "cells": [[[0.5, 1.0]], [[0.25, 1.0]]]}
     assert decoder["cells"] == [[[0.3333, 0.5]]]
-    assert density(None) is None
 
 
 # --- hostile records --------------------------------------------------------------------------------------------------

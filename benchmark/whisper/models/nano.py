@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmark.api import Model
 from benchmark.errors import DataError
 from benchmark.registry import REGISTRY
+
+if TYPE_CHECKING:
+    from benchmark.whisper.structure import Structure
 
 HERE = Path(__file__).parent
 
@@ -17,7 +20,6 @@ HERE = Path(__file__).parent
 class Nano(Model):
     """A checkpoint that lies beside this file; a subclass names its folder."""
 
-    embedded = True
     folder: ClassVar[Path]
 
     @cached_property
@@ -40,6 +42,14 @@ class Nano(Model):
         logging.disable_progress_bar()
         model = WhisperForConditionalGeneration.from_pretrained(self.folder, dtype=torch.float32)
         return model.eval(), WhisperProcessor.from_pretrained(self.folder)
+
+    def structure(self) -> Structure:
+        """Return the prunable matrices, by the configuration beside the weights."""
+        from transformers import WhisperConfig
+
+        from benchmark.whisper.structure import Structure
+
+        return Structure.from_config(WhisperConfig.from_pretrained(self.folder))
 
 
 @REGISTRY.register("model", "nano-hi")

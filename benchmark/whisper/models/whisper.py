@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from benchmark.api import Config, Model
 from benchmark.errors import DataError, SpecError
 from benchmark.registry import REGISTRY
+
+if TYPE_CHECKING:
+    from benchmark.whisper.structure import Structure
 
 _CHUNK = 1 << 22
 _COMMIT = 40
@@ -90,6 +94,46 @@ class Whisper(Model):
             said = " ".join(str(error).split())
             raise DataError(f"model 'whisper': {source} cannot be opened: {said[:300]}") from None
         return model.eval(), processor
+
+    def structure(self) -> Structure | None:
+        """Return the prunable matrices, by the folder's configuration, or that of the commit in the hub's local cache.
+
+        None where neither is on this machine: the hub is not asked.
+
+        Raises:
+            SpecError: as ``revision``.
+            DataError: what is there is no configuration of a Whisper.
+        """
+        from transformers import WhisperConfig
+
+        from benchmark.whisper.structure import Structure
+
+        path = self._configuration()
+        if path is None:
+            return None
+        try:
+            about = json.loads(path.read_bytes())
+            kind = about.get("model_type") if isinstance(about, dict) else None
+            if kind != "whisper":
+                raise ValueError(f"it is of type {kind!r}, and no Whisper")
+            return Structure.from_config(WhisperConfig.from_dict(about))
+        except Exception as error:  # there is no end to what transformers raises at a configuration that is odd
+            said = " ".join(str(error).split())
+            raise DataError(f"model 'whisper': {path} cannot be used: {said[:300]}") from None
+
+    def _configuration(self) -> Path | None:
+        """Return the file of the configuration, if it is on this machine."""
+        if self._folder is not None:
+            path = self._folder / "config.json"
+            return path if path.is_file() else None
+        from huggingface_hub import try_to_load_from_cache
+
+        commit = self.revision
+        try:
+            found = try_to_load_from_cache(self.config.source, "config.json", revision=commit)
+        except ValueError:  # a path that is not here, and no name on the hub either
+            return None
+        return Path(found) if isinstance(found, str) else None
 
 
 def _digest(folder: Path) -> str:
