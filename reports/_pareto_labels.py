@@ -27,7 +27,7 @@ _PLACES = (
 def label_ends(ax: Axes, panel: data.Panel, shown: pd.DataFrame, looks: Mapping[str, Mapping[str, Any]]) -> None:
     """Write the names of few methods beside an end of their lines, each where it hides nothing, else nowhere.
 
-    The places of the figure must be final. ``shown`` are the panel's points.
+    The places of the figure must be final. ``shown`` are the panel's points as drawn.
     """
     mine = shown[shown["block"].eq(panel.block)]
     names = [str(name) for name in mine["label"].unique()]
@@ -42,7 +42,7 @@ def label_ends(ax: Axes, panel: data.Panel, shown: pd.DataFrame, looks: Mapping[
         rows = mine[mine["label"].eq(name)].sort_values(panel.cost.column)
         for (_, end), place in ((end, place) for end in rows.iloc[[0, -1]].iterrows() for place in _PLACES):
             dx, dy, horizontal, vertical = place
-            point = (end[panel.cost.column], min(end["score"], data.WORST))
+            point = (end["at"], min(end["score"], data.WORST))
             text = ax.annotate(name, point, (dx, dy), textcoords="offset points", ha=horizontal, va=vertical,
                                fontsize="small", color=_dark(looks[name]["color"]), zorder=7)  # fmt: skip
             text.set_in_layout(False)

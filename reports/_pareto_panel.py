@@ -10,13 +10,13 @@ import numpy as np
 from benchmark.figures import FAINT, INK
 from benchmark.store.front import non_dominated, staircase
 from reports import _pareto_data as data
+from reports._pareto_apart import apart
 from reports._pareto_looks import FRONT, GREY, Scale
 from reports._pareto_outside import Outside
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.transforms import Transform
 
     Looks = Mapping[str, Mapping[str, Any]]
 
@@ -24,30 +24,26 @@ _PALE = 0.35
 """Opacity of what another point of the same method beats."""
 
 
-def draw_panel(ax: Axes, chart: data.Chart, panel: data.Panel, looks: Looks, scale: Scale) -> None:
-    """Draw one panel: the front behind, then each method's line, bars and markers, the references on top."""
-    shown = panel.shown(chart.points)
-    cost = panel.cost
+def draw_panel(ax: Axes, chart: data.Chart, panel: data.Panel, looks: Looks, scale: Scale) -> pd.DataFrame:
+    """Draw one panel: the front behind, then each method's line, bars and markers, the references on top.
+
+    Return its points, with the places over the cost at which they are drawn as ``at``.
+    """
+    cost, points = panel.cost, panel.shown(chart.points)
+    grey = points["label"].map({name: bool(look.get("grey")) for name, look in looks.items()}).astype(bool)
+    shown = points.assign(at=points[cost.column])
+    shown.loc[~grey, "at"] = apart(points[~grey], cost, scale, data.WORST)
     ax.set_title(panel.title, loc="left", color="#555555", pad=7)
     ax.set_xlabel(chart.axis(cost) + (f"\n{chart.said_time}" if cost.column == "latency" else ""))
     ax.grid(color="#ececec", linewidth=0.8)
     ax.tick_params(length=0)
     if shown.empty:
         ax.text(0.5, 0.5, "no finished cell", transform=ax.transAxes, ha="center", color=FAINT)
-        return
+        return shown
     _horizontal(ax, float(shown[cost.column].max()))
-    grey = shown["label"].map({name: bool(look.get("grey")) for name, look in looks.items()})
-    _rest(ax, shown[grey], cost, scale)
-    named = shown[~grey].groupby(["label", "block"], sort=False)
-    groups = [(str(label), str(block), rows) for (label, block), rows in named]
-    budgeted = [label for label, block, _ in groups if block == panel.block]
-    spread = min(4.0, 28 / max(len(budgeted), 1))
-    for label, block, rows in groups:
-        joined = block == panel.block
-        # entries of one budget cost the same: a shift of some points keeps their bars apart
-        tied = joined and cost.tied
-        shift = spread * (budgeted.index(label) - (len(budgeted) - 1) / 2) if tied else 0.0
-        _series(ax, rows.sort_values(cost.column), cost, looks[label], scale, joined, _moved(ax, shift))
+    _rest(ax, shown[grey], scale)
+    for (label, block), rows in shown[~grey].groupby(["label", "block"], sort=False):
+        _series(ax, rows.sort_values(cost.column), cost, looks[str(label)], scale, joined=block == panel.block)
     x, y = shown[cost.column].to_numpy(), shown["score"].to_numpy()
     edges = ax.get_xlim()
     steps_x, steps_y = staircase(x[y < data.WORST], np.maximum(y[y < data.WORST], scale.floor), edges[1])
@@ -55,13 +51,14 @@ def draw_panel(ax: Axes, chart: data.Chart, panel: data.Panel, looks: Looks, sca
     ax.set_xlim(edges)
     ax.annotate("better", (0.02, 0.02), (0.075, 0.09), xycoords="axes fraction", color=FAINT, fontsize="small",
                 arrowprops={"arrowstyle": "->", "color": FAINT})  # fmt: skip
+    return shown
 
 
-def _rest(ax: Axes, rows: pd.DataFrame, cost: data.Cost, scale: Scale) -> None:
+def _rest(ax: Axes, rows: pd.DataFrame, scale: Scale) -> None:
     """Draw the entries of the methods that have no look of their own: grey dots, without bars and lines."""
     if len(rows):
         y = rows["score"].clip(scale.floor, data.WORST)
-        ax.scatter(rows[cost.column], y, s=26, marker=".", color=GREY["color"], zorder=2, linewidths=0)
+        ax.scatter(rows["at"], y, s=26, marker=".", color=GREY["color"], zorder=2, linewidths=0)
 
 
 def draw_outside(ax: Axes, panel: data.Panel, outside: Sequence[Outside], scale: Scale) -> None:
@@ -97,22 +94,15 @@ def _horizontal(ax: Axes, largest: float) -> None:
     ax.margins(x=0.08)
 
 
-def _moved(ax: Axes, shift: float) -> Transform:
-    from matplotlib.transforms import ScaledTranslation
-
-    figure: Any = ax.get_figure(root=True)
-    return ax.transData + ScaledTranslation(shift / 72, 0, figure.dpi_scale_trans)
-
-
 def _series(
-    ax: Axes, rows: pd.DataFrame, cost: data.Cost, look: Mapping[str, Any], scale: Scale, joined: bool, move: Transform
+    ax: Axes, rows: pd.DataFrame, cost: data.Cost, look: Mapping[str, Any], scale: Scale, *, joined: bool
 ) -> None:
     """Draw one method: its own front as a line (budgets only), bars, markers; what it beats itself is pale."""
     from matplotlib.collections import LineCollection
 
-    x, score = rows[cost.column].to_numpy(), rows["score"].to_numpy()
+    x, score = rows["at"].to_numpy(), rows["score"].to_numpy()
     y = np.clip(score, scale.floor, data.WORST)
-    best = non_dominated(x, score)
+    best = non_dominated(rows[cost.column].to_numpy(), score)
     reference = bool(look.get("reference"))
     line = INK if reference else look["color"]
     down, up = np.nan_to_num(np.abs(np.clip(rows[["low", "high"]].to_numpy().T, scale.floor, data.WORST) - y))
@@ -130,17 +120,17 @@ def _series(
         [(place - left, middle), (place + right, middle)]
         for place, middle, left, right in zip(x, y, *sideways, strict=True)
     ]
-    ax.add_collection(LineCollection(bars, colors=_faded(line, 0.85 * np.tile(strong, 2)), linewidths=1.3, zorder=3,
-                                     transform=move), autolim=False)  # fmt: skip
+    ax.add_collection(
+        LineCollection(bars, colors=_faded(line, 0.85 * np.tile(strong, 2)), linewidths=1.3, zorder=3), autolim=False
+    )
     ax.scatter(x, y, s=size, marker=look["marker"], color=_faded(look["color"], strong), zorder=4 if joined else 5,
-               edgecolors=_faded(edge, strong), linewidths=1.0, transform=move)  # fmt: skip
+               edgecolors=_faded(edge, strong), linewidths=1.0)  # fmt: skip
     if joined:
-        ax.plot(x[best], y[best], color=line, linestyle=look["line"], linewidth=1.5, alpha=0.8, zorder=2,
-                transform=move)  # fmt: skip
-    _seeds(ax, x, rows["own"], line, scale, move)
-    ax.update_datalim(np.column_stack([x, y]))  # a shifted artist does not count for the limits by itself
+        ax.plot(x[best], y[best], color=line, linestyle=look["line"], linewidth=1.5, alpha=0.8, zorder=2)
+    _seeds(ax, x, rows["own"], line, scale)
+    ax.update_datalim(np.column_stack([np.concatenate([x - sideways[0], x + sideways[1]]), np.tile(y, 2)]))
     ax.autoscale_view(scaley=False)
-    _arrows(ax, x, score, line, move)
+    _arrows(ax, x, score, line)
 
 
 def _faded(colour: str, strong: np.ndarray) -> list[tuple[float, float, float, float]]:
@@ -150,20 +140,20 @@ def _faded(colour: str, strong: np.ndarray) -> list[tuple[float, float, float, f
     return [to_rgba(colour, float(alpha)) for alpha in strong]
 
 
-def _seeds(ax: Axes, x: np.ndarray, own: pd.Series, colour: str, scale: Scale, move: Transform) -> None:
+def _seeds(ax: Axes, x: np.ndarray, own: pd.Series, colour: str, scale: Scale) -> None:
     """Draw the seeds' own rates as short ticks, where there are several."""
     found = [(at, rate) for at, rates in zip(x, own, strict=True) if len(rates) > 1 for rate in rates]
     if found:
         places, rates = np.array(found).T
         ax.scatter(places, np.clip(rates, scale.floor, data.WORST), s=42, marker="_", color=colour, linewidths=1.1,
-                   alpha=0.75, zorder=3, transform=move)  # fmt: skip
+                   alpha=0.75, zorder=3)  # fmt: skip
 
 
-def _arrows(ax: Axes, x: np.ndarray, score: np.ndarray, colour: str, move: Transform) -> None:
+def _arrows(ax: Axes, x: np.ndarray, score: np.ndarray, colour: str) -> None:
     """Draw an arrow and the number at what lies above the ceiling."""
     for at in np.flatnonzero(score > data.OVER):
         tail = (x[at], data.WORST)
-        ax.annotate("", tail, xycoords=move, xytext=(0, 26), textcoords="offset points", zorder=3,
+        ax.annotate("", tail, xytext=(0, 26), textcoords="offset points", zorder=3,
                     arrowprops={"arrowstyle": "<-", "color": colour, "linewidth": 1.6, "shrinkB": 5})  # fmt: skip
-        ax.annotate(f"{score[at]:.0f} %", tail, xycoords=move, xytext=(6, 13), textcoords="offset points", va="center",
+        ax.annotate(f"{score[at]:.0f} %", tail, xytext=(6, 13), textcoords="offset points", va="center",
                     fontsize="small", color=colour)  # fmt: skip

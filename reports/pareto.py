@@ -37,12 +37,13 @@ MOST = 8
 _HEIGHT = {3: 5.3, 4: 3.9}
 """Inches of a row of panels, by panels a row."""
 _CAPTION = (
-    "Hypervolume: the share of the rectangle from nothing to the reference that a method's points dominate; in the mask"
-    " block over non-zero parameters, in the stored block over parameters as saved. Joined: a method's own front;"
-    " pale: beaten by another point of the same method. Dark edge: no budget, own operating point. Bars: 95 %"
-    " intervals; short ticks: single seeds. Points above 100 % stand on that line, with an arrow; points of one budget"
-    " are moved apart sideways. Time: that of the model as it came, its median over all"
-    " timings, divided by the speed to dense, measured in turn with it in one process (bars: quartiles)."
+    "Hypervolume: the share of the rectangle from nothing to the reference that a method's points dominate; in"
+    " the mask block over non-zero parameters, in the stored block over parameters as saved. Joined: a method's"
+    " own front; pale: beaten by another point of the same method. Dark edge: no budget, own operating point."
+    " Bars: 95 % intervals; short ticks: single seeds. Points above 100 % stand on that line, with an arrow."
+    " Points that would lie on one another stand side by side: those on the front of all where they belong, others"
+    " to the right. Time: that of the model as it came, its median over all timings, divided by the speed to"
+    " dense, measured in turn with it in one process (bars: quartiles)."
 )
 
 
@@ -170,6 +171,7 @@ class _Layout:
             self.heights.append(legend.PITCH * (2 + -(-len(self.lines) // self.legend_columns)))
         self.height = sum(self.heights) + 0.45
         self.axes: list[Axes] = []
+        self.drawn: list[pd.DataFrame] = []
 
     def fill(self, part: SubFigure, outside: Sequence[Outside]) -> None:
         """Draw the board into its part of the figure."""
@@ -181,7 +183,7 @@ class _Layout:
             row, column = divmod(at, self.columns)
             first = self.axes[0] if self.axes else None
             ax = part.add_subplot(grid[row, column], sharey=first)
-            draw_panel(ax, self.chart, panel, self.looks, scale)
+            self.drawn.append(draw_panel(ax, self.chart, panel, self.looks, scale))
             draw_outside(ax, panel, outside, scale)
             if column:
                 ax.tick_params(labelleft=False)
@@ -197,8 +199,8 @@ class _Layout:
         """Write the methods' names at the ends of their lines, where they are few and there is room."""
         from reports._pareto_labels import label_ends
 
-        for ax, panel in zip(self.axes, self.panels, strict=True):
-            label_ends(ax, panel, panel.shown(self.chart.points), self.looks)
+        for ax, panel, drawn in zip(self.axes, self.panels, self.drawn, strict=True):
+            label_ends(ax, panel, drawn, self.looks)
 
 
 def _three(panels: Sequence[data.Panel]) -> list[data.Panel]:
