@@ -38,6 +38,9 @@ def carry_out(spec: Leaderboard, out: Path, workers: int | None, quiet: bool) ->
         written = report_table(table, out, left_out=faults)
     except ScoresLeftOutError as error:
         written, left_out = error.written, error.faults
+    except ReportsLeftOutError as error:
+        say_written(error.written)
+        raise
     finally:  # whatever a report runs into, why a cell failed is said
         say_failed(outcome.failed)
     if not left_out or spec.keep_artefacts != "front":  # else it is not known which models are on the front
@@ -56,6 +59,14 @@ class ScoresLeftOutError(PrunebenchError):
     def __init__(self, faults: list[str], written: list[Path]) -> None:
         super().__init__("; ".join(faults))
         self.faults = faults
+        self.written = written
+
+
+class ReportsLeftOutError(PrunebenchError):
+    """Some reports broke, or had nothing to show though they were asked for; the others were written."""
+
+    def __init__(self, said: str, written: list[Path]) -> None:
+        super().__init__(said)
         self.written = written
 
 
@@ -110,47 +121,54 @@ def report_table(
 ) -> list[Path]:
     """Write all reports of a scored frame into ``out``, print the table, and return the paths written.
 
+    They are made apart and moved to ``out`` at the end; what lies there already stays, but for files of their names.
     ``left_out`` names the normalisers that broke while the frame was scored; ``only`` the reports that are wanted.
 
     Raises:
-        StoreError: ``out`` cannot be written, or a report of ``only`` has nothing to show.
+        StoreError: ``out`` cannot be written, or a folder lies in the way of a file; then nothing is written.
         SpecError: ``only`` names a report that does not exist.
         ScoresLeftOutError: all was written and shown without the scores of ``left_out``.
-        PrunebenchError: a report broke; the others were written.
+        ReportsLeftOutError: a report broke, or one of ``only`` has nothing to show; the others were written.
     """
     for name in only:
         REGISTRY.lookup("report", name)
     from benchmark.forked import LARGE, forked
+    from benchmark.store.staging import staged
 
     plugins = [(name, plugin) for name, plugin in REGISTRY.plugins("report") if not only or name in only]
-
-    def write(named: tuple[str, type[Any]]) -> list[Path] | str:
-        return _written(*named, table, out, needed=named[0] in only)
-
     written: list[Path] = []
     faults = REGISTRY.clashes("report")
-    for result in forked(write, plugins, large=len(table) >= LARGE):
-        if isinstance(result, str):
-            faults.append(result)
-        else:
-            written += result
+    with staged(out) as folder:
+
+        def write(named: tuple[str, type[Any]]) -> list[Path] | NothingToReportError | str:
+            return _written(*named, table, folder, out)
+
+        for result in forked(write, plugins, large=len(table) >= LARGE):
+            if isinstance(result, str):
+                faults.append(result)
+            elif isinstance(result, NothingToReportError):
+                if only:
+                    raise result
+            else:
+                written += [out / path.relative_to(folder) if path.is_relative_to(folder) else path for path in result]
     if show:
         show_table(table)
     if faults:
-        raise PrunebenchError(f"{'; '.join([*left_out, *faults])}. The other reports are in {out}")
+        said = "; ".join([*left_out, *faults])
+        raise ReportsLeftOutError(f"{said}. The other reports are in {out}" if written else said, written)
     if left_out:
         raise ScoresLeftOutError(list(left_out), written)
     return written
 
 
-def _written(name: str, plugin: type[Any], table: pd.DataFrame, out: Path, *, needed: bool) -> list[Path] | str:
-    """Write one report and return its files, or what is said of a plug-in that broke."""
+def _written(
+    name: str, plugin: type[Any], table: pd.DataFrame, folder: Path, out: Path
+) -> list[Path] | NothingToReportError | str:
+    """Write one report and return its files, that it has nothing to show, or what is said of a plug-in that broke."""
     try:
-        return list(plugin().write(table, out))
-    except NothingToReportError:
-        if needed:
-            raise
-        return []
+        return [Path(path) for path in plugin().write(table, folder)]
+    except NothingToReportError as error:
+        return error
     except PrunebenchError:
         raise
     except OSError as error:

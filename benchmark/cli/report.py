@@ -9,6 +9,7 @@ import typer
 
 from benchmark.cli import _filters as filters
 from benchmark.cli._flow import (
+    ReportsLeftOutError,
     ScoresLeftOutError,
     normalizer_of,
     report_table,
@@ -63,7 +64,7 @@ def report(
     """
     if out is None and frame is None:
         raise SpecError("nothing to write: name a folder for the reports with --out, or a file with --frame")
-    _check_file(frame)
+    _check_places(out, frame)
     chosen = () if only is None else tuple(items(only, "--only"))
     for name in chosen:
         REGISTRY.lookup("report", name)
@@ -77,32 +78,46 @@ def report(
     table, left_out = scored_frame(runs, choice, broken, where=where, device=device, margin=margin / 100)
     check_filled(table)
     written: list[Path] = []
+    missing: ReportsLeftOutError | None = None
     try:
-        if frame is not None:
-            written.append(write_frame(table, frame))
         if out is not None:
-            written += report_table(table, out, show=not quiet, left_out=left_out, only=chosen)
+            written = report_table(table, out, show=not quiet, left_out=left_out, only=chosen)
     except ScoresLeftOutError as error:
-        written += error.written
-    say_written(written)
-    say_left_out(left_out)
+        written = error.written
+    except ReportsLeftOutError as error:
+        written, missing = error.written, error
+    if frame is not None:
+        written = [write_frame(table, frame), *written]
+    if written:
+        say_written(written)
+    if missing is None:
+        say_left_out(left_out)
     say_broken(broken)
+    if missing is not None:
+        raise missing
     if left_out or broken:
         raise typer.Exit(1)
 
 
-def _check_file(path: Path | None) -> None:
-    """Refuse, before anything is read, a file that could not be written.
+def _check_places(out: Path | None, frame: Path | None) -> None:
+    """Refuse, before anything is read, a folder or a file that could not be written.
 
     Raises:
-        SpecError: an ending that stands for no format, or a folder.
+        SpecError: a ``frame`` that is a folder or has an ending that stands for no format, or one place for both.
+        StoreError: a place that cannot be written.
     """
-    if path is None:
-        return
-    if path.is_dir():
-        raise SpecError(f"--frame {path}: is a folder; name a file in it, such as {path / 'cells.parquet'}")
-    if path.suffix not in _SUFFIXES:
-        raise SpecError(f"--frame {path}: {path.suffix or 'no ending'} is no format; end it in .parquet or .csv")
+    from benchmark.store.folders import check_writable
+
+    if frame is not None:
+        if frame.is_dir():
+            raise SpecError(f"--frame {frame}: is a folder; name a file in it, such as {frame / 'cells.parquet'}")
+        if frame.suffix not in _SUFFIXES:
+            raise SpecError(f"--frame {frame}: {frame.suffix or 'no ending'} is no format; end it in .parquet or .csv")
+        check_writable(frame.parent)
+    if out is not None:
+        check_writable(out)
+        if frame in (out, *out.parents):
+            raise SpecError(f"--frame {frame} and --out {out} cannot both be there; give the reports another folder")
 
 
 def write_frame(table: pd.DataFrame, path: Path) -> Path:

@@ -45,14 +45,26 @@ def check_run(path: Path | str) -> Path:
         StoreError: as ``open_run``.
     """
     folder = Path(path)
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     try:
-        tempfile.TemporaryFile(dir=there).close()  # only writing tells: root's rights end at a read-only disk
-        if there == folder:
+        if check_writable(folder) == folder:
             _is_marked(folder, create=True)
     except OSError as error:
         raise unwritable(folder, error) from error
     return folder
+
+
+def check_writable(folder: Path) -> Path:
+    """Return the folder, or where it does not exist the one above it in which it would be made; nothing is left there.
+
+    Raises:
+        StoreError: it cannot be written, or is a file.
+    """
+    try:
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        tempfile.TemporaryFile(dir=there).close()  # only writing tells: root's rights end at a read-only disk
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    return there
 
 
 def open_run(path: Path | str, create: bool = False) -> Path:
@@ -102,7 +114,7 @@ def keep_spec(run: Path, spec: Mapping[str, Any], cells: Sequence[str]) -> Path:
         StoreError: the folder cannot be written.
     """
     content = to_json({"format": FORMAT, "spec": spec, "cells": list(cells)})
-    path = run / SPECS / f"{spec_name(content)}.json"
+    path = run / SPECS / f"{spec_name(content.encode())}.json"
     try:
         path.parent.mkdir(exist_ok=True)
         if not path.exists():
@@ -112,9 +124,9 @@ def keep_spec(run: Path, spec: Mapping[str, Any], cells: Sequence[str]) -> Path:
     return path
 
 
-def spec_name(content: str) -> str:
+def spec_name(content: bytes) -> str:
     """Return the name, without its ending, of the file that holds a kept spec."""
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def kept_specs(run: Path | str, cell: str | None = None) -> list[dict[str, Any]]:
@@ -154,7 +166,7 @@ def read_json(path: Path, way_out: str) -> dict[str, Any]:
         data = json.loads(path.read_bytes())
     except OSError as error:
         raise StoreError(f"{path}: cannot be read ({short(error)}); {way_out}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{path}: not whole JSON ({short(error)}), cut off or edited; {way_out}") from error
     if not isinstance(data, dict):
         raise StoreError(f"{path}: holds a {type(data).__name__} where an object is expected; {way_out}")

@@ -10,8 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmark.api import Report
 from benchmark.cli.main import invoke
+from benchmark.errors import StoreError
+from benchmark.registry import REGISTRY
 from benchmark.store.folders import open_run
+from benchmark.store.staging import staged
 from tests import fake_runs
 from tests.fake_runs import commit, ok_data, spec
 
@@ -101,3 +105,77 @@ def test_other_decoding_is_refused_with_the_folders_that_part_it(tmp_path: Path,
 def test_of_an_empty_store_nothing_is_written(tmp_path: Path, refused: Refused, asked: tuple[str, ...]) -> None:
     run = open_run(tmp_path / "empty", create=True)
     assert "there is nothing to report: the run folder holds no finished and no failed cell" in refused(run, *asked)
+
+
+# --- places that cannot be written --------------------------------------------------------------------------------
+
+
+def test_a_folder_in_the_way_of_a_file_is_named_and_nothing_is_written(
+    tmp_path: Path, timed: Path, refused: Refused
+) -> None:
+    out = tmp_path / "half"
+    (out / "cells.csv").mkdir(parents=True)
+    (out / "leaderboard.md").write_text("of an earlier report")
+    for asked in ((), ("--frame", "cells.parquet")):
+        said = refused(timed, "--out", out, "--only", "table", *asked)
+        assert f"{out / 'cells.csv'}: a folder lies where a file is to be written" in said
+
+
+@pytest.mark.parametrize("out", ["afile", "afile/report", "cells.csv", "cells.csv/report"])
+def test_a_file_in_the_way_of_the_folder_is_found_before_anything_is_scored(
+    tmp_path: Path, timed: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("benchmark.cli.report.scored_frame", never)
+    (tmp_path / "afile").write_text("")
+    said = refused(timed, "--frame", "cells.csv", "--out", out)
+    assert ("cannot both be there" if out.startswith("cells") else f"{out}: cannot be written") in said
+    assert "afile: cannot be written" in refused(timed, "--frame", "afile/x.csv")
+
+
+def test_a_report_that_cannot_read_a_record_leaves_nothing_of_the_others(
+    tmp_path: Path, timed: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Last(Report):
+        """Comes after all others."""
+
+        name = "zz"
+
+        def write(self, frame: pd.DataFrame, out: Path) -> list[Path]:
+            assert (out / "leaderboard.md").is_file()
+            raise StoreError("a transcript is gone")
+
+    monkeypatch.setitem(REGISTRY._plugins, "report", {**REGISTRY._of("report"), "zz": Last})
+    (tmp_path / "report").mkdir()
+    for out in ("report", "new/report"):
+        assert "a transcript is gone" in refused(timed, "--out", out, "--only", "table,zz")
+
+
+def test_other_files_stay_and_those_of_a_name_are_replaced(tmp_path: Path, timed: Path, call: Call) -> None:
+    out = tmp_path / "report"
+    out.mkdir()
+    for name in ("leaderboard.md", "significance.md"):
+        (out / name).write_text("of an earlier report")
+    (out / "notes").mkdir()
+    code, said, err = call(timed, "--out", out, "--only", "table")
+    assert (code, err) == (0, "")
+    assert {path.name for path in out.iterdir()} == {
+        *("leaderboard.md", "leaderboard.tex", "leaderboard.csv", "cells.csv", "significance.md", "notes")
+    }
+    assert (out / "significance.md").read_text() == "of an earlier report" != (out / "leaderboard.md").read_text()
+    assert [line.strip() for line in said.splitlines()[1:]] == [
+        str(out / name) for name in ("leaderboard.md", "leaderboard.tex", "leaderboard.csv", "cells.csv")
+    ]
+    assert [path for path in tmp_path.iterdir() if path != out] == []
+
+
+def test_staged_files_are_renamed_and_not_copied(tmp_path: Path) -> None:
+    for out in (tmp_path / "there", tmp_path / "not" / "yet"):
+        with staged(out) as folder:
+            (folder / "sub").mkdir()
+            (folder / "sub" / "a.txt").write_text("a")
+            inode = (folder / "sub" / "a.txt").stat().st_ino
+            assert not out.exists()
+        assert (out / "sub" / "a.txt").stat().st_ino == inode and not folder.exists()
