@@ -147,8 +147,7 @@ def report_table(
             if isinstance(result, str):
                 faults.append(result)
             elif isinstance(result, NothingToReportError):
-                if only:
-                    raise result
+                faults += [str(result)] if only else []
             else:
                 written += [out / path.relative_to(folder) if path.is_relative_to(folder) else path for path in result]
     if show:

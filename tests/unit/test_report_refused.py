@@ -107,6 +107,21 @@ def test_of_an_empty_store_nothing_is_written(tmp_path: Path, refused: Refused, 
     assert "there is nothing to report: the run folder holds no finished and no failed cell" in refused(run, *asked)
 
 
+def test_what_has_nothing_to_show_spares_what_was_asked_for_besides(tmp_path: Path, timed: Path, call: Call) -> None:
+    out = tmp_path / "report"
+    code, said, err = call(timed, "--out", out, "--frame", "f.csv", "--only", "spread,table,batches")
+    assert code == 2 and err.count("\n") == 1
+    assert "error: batches: on fake-cpu-2t all is timed at batch 8 only" in err and "; spread: " in err
+    assert err.rstrip().endswith(f". The other reports are in {out}")
+    names = ("leaderboard.md", "leaderboard.tex", "leaderboard.csv", "cells.csv")
+    assert [line.strip() for line in said.splitlines()[1:]] == ["f.csv", *(str(out / name) for name in names)]
+    assert {path.name for path in out.iterdir()} == set(names) and Path("f.csv").is_file()
+
+
+def test_nothing_to_show_at_all_leaves_no_folder(timed: Path, refused: Refused) -> None:
+    assert "The other reports" not in refused(timed, "--out", "report", "--only", "spread")
+
+
 # --- places that cannot be written --------------------------------------------------------------------------------
 
 
