@@ -171,15 +171,16 @@ def columns(rows: pd.DataFrame) -> list[Column]:
         Column("train s", lambda row: number(row["train_seconds"]), weight=1),
     ]
     if several_seeds(rows):
-        shown.insert(4, Column("seeds", _seeds))
+        shown.insert(4, Column("seeds", lambda row: _seeds(row, f"{first}_delta_seeds")))
         shown.insert(6, Column("±", lambda row: percent(row[f"{first}_{metric}_sd"], digits=2, unit=""), weight=8))
     return shown
 
 
-def _seeds(row: pd.Series) -> Cell:
-    """Return how many seeds are finished, of how many where some are not."""
+def _seeds(row: pd.Series, delta: str) -> Cell:
+    """Return how many seeds are finished, of how many where some are not, and how many can be compared with dense."""
     done, whole = int(row["seeds"]), int(row[["seeds", "failed", "stopped", "missing"]].sum())
-    return Cell(f"{done}" if done == whole else f"{done} of {whole}", done)
+    compared = f" ({int(row[delta])} with dense)" if 0 < row.get(delta, 0) < done else ""
+    return Cell((f"{done}" if done == whole else f"{done} of {whole}") + compared, done)
 
 
 def _beside(rows: pd.DataFrame, split: str) -> Iterator[Column]:

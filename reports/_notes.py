@@ -49,6 +49,7 @@ def notes(rows: pd.DataFrame) -> Iterator[str]:
     if trained:
         yield f"Trained and decoded on {trained}."
     yield from _significance(rows)
+    yield from _compared(rows)
     failed, stopped, missing = (int(rows[what].sum()) for what in ("failed", "stopped", "missing"))
     if missing:
         yield f"{missing} cell{'s' * (missing > 1)} MISSING: asked for, and not run yet. The same command goes on."
@@ -81,6 +82,19 @@ def _significance(rows: pd.DataFrame) -> Iterator[str]:
     most = rows[rows["rank"].notna()].groupby(["block", "keep"]).size().max() if rows["rank"].notna().any() else 0
     if SIGNIFICANT * (about.get("resamples", 0) + 1) < most * (most - 1) / 2:
         yield f"{most} methods share a budget: of so many pairs {about['resamples']:,} resamples can tell none apart."
+
+
+def _compared(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield for how many entries the difference to dense is over fewer seeds than the error rate beside it."""
+    name = f"{column(first_split(rows))}_delta_seeds"
+    over = rows[name] if name in rows else rows["seeds"]  # where all failed, nothing is compared
+    fewer = int(((over > 0) & (over < rows["seeds"])).sum())
+    if fewer:
+        yield (
+            f"Dense lacks seeds: for {fewer} entr{'ies' if fewer > 1 else 'y'} Δ, no worse and non-inferior are over "
+            "fewer seeds (said beside their number) than the error rate, so that Δ is not the difference of the rates "
+            "shown."
+        )
 
 
 def _odd(rows: pd.DataFrame, prefix: str) -> str:

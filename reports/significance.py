@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 _METHODS = (
     "**p**: paired bootstrap over what is said above the tables (Bisani and Ney 2004; two levels where there are "
-    "several seeds); it cannot fall below 1 / (resamples + 1). **Holm**: corrected for all pairs of the block and kept "
-    f"fraction; told apart where it lies below {SIGNIFICANT:g}, which is what ranks count.",
+    "several seeds; a pair is compared over those that both have); it cannot fall below 1 / (resamples + 1). **Holm**: "
+    "corrected for all pairs of the block and kept fraction; told apart where it lies below "
+    f"{SIGNIFICANT:g}, which is what ranks count.",
     "**MAPSSWE**: NIST's matched-pairs sentence-segment word error test (Gillick and Cox 1989). Segments are bounded "
     "by two words in a row that both systems got right. Where both have several seeds, utterances still count once: "
     "segments are bounded by words that all these trainings got right, and their errors are means over the seeds, so "
@@ -68,6 +69,7 @@ def markdown(found: Sequence[Race], margin: float) -> Iterator[str]:
 
     yield "# Significance"
     board = ""
+    several = any(pair["seeds"] > 1 for race in found for pair in (*race.pairs, *race.to_dense))
     for race in found:
         if race.board != board:
             board = race.board
@@ -77,24 +79,27 @@ def markdown(found: Sequence[Race], margin: float) -> Iterator[str]:
         if race.left_out:
             yield from (f"{race.left_out} entries: more than {MOST_ENTRIES} are not compared in pairs.", "")
         if race.pairs:
-            yield from (_table(race.pairs, corrected=True), "")
+            yield from (_table(race.pairs, several, corrected=True), "")
         if race.to_dense:
-            yield from (f"Against dense, margin {100 * margin:g} points:", "", _table(race.to_dense, corrected=False))
+            against = _table(race.to_dense, several, corrected=False)
+            yield from (f"Against dense, margin {100 * margin:g} points:", "", against)
     yield from ("", *(f"- {line}" for line in _METHODS), "")
 
 
-def _table(rows: Sequence[dict[str, Any]], corrected: bool) -> str:
+def _table(rows: Sequence[dict[str, Any]], several: bool, *, corrected: bool) -> str:
     from reports.normalizers import table
 
     last = ["Holm", "told apart"] if corrected else ["non-inferior"]
-    texts = [["A", "B", "A − B, points [95 %]", "p", *last[:-1], "MAPSSWE p", "segments", last[-1]]]
+    seeds = ["seeds"] if several else []
+    texts = [["A", "B", *seeds, "A − B, points [95 %]", "p", *last[:-1], "MAPSSWE p", "segments", last[-1]]]
     for row in rows:
         ends = ", ".join(f"{100 * row[end]:+.2f}" for end in ("lo", "hi"))
         said = [_p(row["p_holm"])] if corrected else []
         shown = row["told_apart"] if corrected else row["non_inferior"]
         texts.append(
             [
-                *(row["a"], row["b"], f"{100 * row['difference']:+.2f} [{ends}]".replace("-", "−"), _p(row["p"])),
+                *(row["a"], row["b"], *([str(row["seeds"])] if several else ())),
+                *(f"{100 * row['difference']:+.2f} [{ends}]".replace("-", "−"), _p(row["p"])),
                 *(*said, _p(row["mapsswe_p"]), f"{row['mapsswe_segments']:,}", "yes" if shown else "no"),
             ]
         )

@@ -11,7 +11,8 @@ and times are means over the finished seeds. What differs, or is new:
 | failed, stopped, missing | seeds without a result: went wrong, stopped by a study, asked for and not there |
 | status | ok where one seed is finished; else failed, pruned or missing, whichever comes first |
 | error | what became of the seeds without a result; empty where there are none |
-| <split>_no_worse | mean over the seeds |
+| <split>_no_worse | mean over the seeds that have a dense |
+| <split>_delta_seeds | how many seeds have a dense of theirs: ``delta``, ``no_worse``, ``non_inferior`` speak of them |
 | <split>_<metric>_sd, _min, _max | of the seeds: standard deviation (of a sample), least, most |
 """
 
@@ -52,6 +53,7 @@ def entries(frame: pd.DataFrame) -> pd.DataFrame:
     first = by_result.drop_duplicates("entry").set_index("entry").reindex(frame["entry"].unique())
     found = pd.concat([_numbers(frame, first, rates), _counted(frame)], axis=1).reindex(first.index)
     numbers = ["seeds", *_SAID.values()]
+    numbers += [name for name in map(str, found) if name.endswith("_delta_seeds")]
     found[numbers] = found[numbers].fillna(0).astype("int64")
     found[["cells", "seed_list", "error"]] = found[["cells", "seed_list", "error"]].astype("object").fillna("")
     rest = first.drop(columns=["_order", *_means_in(frame, rates), *(name for name in found if name in first)])
@@ -79,6 +81,8 @@ def _numbers(frame: pd.DataFrame, first: pd.DataFrame, rates: list[str]) -> pd.D
         columns |= {name + part: first[f"{name}_mean{part}"] for part in parts}
         columns |= {f"{name}_sd": groups[name].std(), f"{name}_min": groups[name].min()}
         columns[f"{name}_max"] = groups[name].max()
+        if name.endswith("_error"):
+            columns[f"{name.removesuffix('_error')}_delta_seeds"] = groups[f"{name}_delta"].count()
     means = groups[[*_MEANS, *shares]].agg("mean").astype("float64")
     return pd.concat([means, pd.DataFrame(columns)], axis=1)
 

@@ -20,6 +20,7 @@ from benchmark.store.folders import open_run
 from benchmark.store.frame import frame
 from reports import _content as content
 from reports.pareto import draw
+from reports.significance import Significance
 from tests import fake_normalizers as fakes
 from tests.fake_runs import Plain, commit, fail, make, ok_data, spec
 
@@ -103,6 +104,31 @@ def test_seeds_are_one_row_with_their_number_and_spread(tmp_path: Path) -> None:
     assert told["±"] == f"{100 * rates.std():.2f}"
     assert "too far" in imp["error"] and len(board.rows) == 2
     render(draw(table), "svg")
+
+
+def test_a_difference_over_fewer_seeds_than_the_rate_says_so(tmp_path: Path) -> None:
+    run = open_run(tmp_path / "run", create=True)
+    for seed in range(3):
+        commit(run, ok_data(spec("imp", "prunable_nominal", 0.5, seed=seed)), 0.1, {"test": 20})
+        if seed:
+            commit(run, ok_data(spec(seed=seed)), 0.1, {"test": 20})
+    commit(run, ok_data(spec("magnitude", "prunable_nominal", 0.5, seed=2)), 0.1, {"test": 20})
+    table = frame(run, normalizer="identity")
+    (board,) = content.boards(table)
+    rows = board.rows.set_index("method")
+    assert rows["test_delta_seeds"].to_dict() == {"dense": 0, "imp": 2, "magnitude": 1}
+    assert rows.loc["imp", "test_error_delta"] == pytest.approx(
+        table[table["method"].eq("imp") & table["seed"].gt(0)]["test_error_delta"].mean()
+    )
+    (seeds,) = (column for column in board.columns if column.name == "seeds")
+    assert {name: seeds.fill(row).text for name, row in rows.iterrows()} == {
+        **{"dense": "2", "imp": "3 (2 with dense)", "magnitude": "1"}
+    }
+    assert [note for note in board.notes if note.startswith("Dense lacks seeds: for 1 entry Δ")]
+    paths = Significance().write(table, tmp_path)
+    pairs = [line.split("|")[1:4] for line in paths[0].read_text().splitlines() if line.startswith("| ")]
+    told = {frozenset(part.strip() for part in pair) for pair in pairs}
+    assert told >= {frozenset(pair) for pair in (("imp", "magnitude", "1"), ("imp", "dense", "2"))}
 
 
 def test_settings_of_two_metrics_are_reported_each_in_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
