@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KINDS = ("substitutions", "deletions", "insertions")
+COUNTED = (*KINDS, "length", "runaway", "empty")
 MOST_BOARDS = 4
 _LOOKS = {"substitutions": ("#5b7ea6", ""), "deletions": ("#d9b55f", "///"), "insertions": ("#8c3b4a", "...")}
 
@@ -35,7 +36,8 @@ class Errors(Report):
         Raises:
             NothingToReportError: no finished entry with a budget.
         """
-        found = [(board, table) for board in content.boards(frame) if (table := anatomy(board))["keep"].notna().any()]
+        boards, counted = content.boards(frame), counts(frame)
+        found = [(board, table) for board in boards if (table := anatomy(board, counted))["keep"].notna().any()]
         if not found:
             raise NothingToReportError("errors: there is no finished cell with a budget")
         return write_all(
@@ -44,23 +46,37 @@ class Errors(Report):
         )  # fmt: skip
 
 
-def anatomy(board: content.Board) -> pd.DataFrame:
+def counts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row an entry: what is counted on the first split, summed over its finished cells, and how many."""
+    frame = content.with_all_columns(frame)
+    split = content.column(content.first_split(frame))
+    named = {f"{split}_{what}": what for what in COUNTED}
+    fine = frame[frame["status"].eq("ok") & frame[f"{split}_length"].fillna(0).gt(0)]
+    groups = fine[["entry", *named]].rename(columns=named).groupby("entry")
+    return groups.sum().astype("int64").assign(seeds=groups.size())
+
+
+def anatomy(board: content.Board, counted: pd.DataFrame) -> pd.DataFrame:
     """Return one row a finished entry of a board, in its order; kinds of error are fractions of the reference's length.
 
-    They are those of the entry's first seed, as ``length`` is (the hypotheses' length over the references'),
-    ``runaway`` and ``empty`` (hypotheses).
+    All are over the entry's finished seeds together, as its error rate is: ``length`` (the hypotheses' length over the
+    references') too. ``runaway`` and ``empty`` count hypotheses, of ``seeds`` times the test set.
+
+    Args:
+        board: whose entries are asked for.
+        counted: of ``counts``.
     """
     rows = board.rows
-    split = content.column(content.first_split(rows))
-    fine = rows[rows["status"].eq("ok") & rows[f"{split}_length"].fillna(0).gt(0)]
-    whole = fine[f"{split}_length"].astype("float64")
-    counted = {kind: fine[f"{split}_{kind}"].astype("float64") / whole for kind in KINDS}
-    table = fine[["entry", "block", "keep", "label"]].assign(**counted)
-    return table.assign(
-        error=sum(counted.values()),
-        length=1 + counted["insertions"] - counted["deletions"],
-        runaway=fine[f"{split}_runaway"],
-        empty=fine[f"{split}_empty"],
+    fine = rows[rows["status"].eq("ok") & rows["entry"].isin(counted.index)]
+    sums = counted.loc[fine["entry"]].set_axis(fine.index)
+    shares = {kind: sums[kind] / sums["length"] for kind in KINDS}
+    return fine[["entry", "block", "keep", "label"]].assign(
+        **shares,
+        error=sum(shares.values()),
+        length=1 + shares["insertions"] - shares["deletions"],
+        runaway=sums["runaway"],
+        empty=sums["empty"],
+        seeds=sums["seeds"],
         board=board.title,
     )
 
@@ -92,7 +108,8 @@ def draw(found: Sequence[tuple[content.Board, pd.DataFrame]]) -> Figure:
         handles = [Patch(facecolor=colour, hatch=hatch, label=kind) for kind, (colour, hatch) in _LOOKS.items()]
         figure.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False)
         metric = found[0][0].metric.upper()
-        said = f"Where errors come from: {metric} by kind, %, first seed; right: hypotheses' length over references'"
+        seeds = ", over all seeds" if any(table["seeds"].max() > 1 for _, table in found) else ""
+        said = f"Where errors come from: {metric} by kind, %{seeds}; right: hypotheses' length over references'"
         figure.suptitle(said, fontsize=12, x=0.01, ha="left")
     return figure
 
@@ -138,18 +155,19 @@ def markdown(found: Sequence[tuple[content.Board, pd.DataFrame]]) -> Iterator[st
     yield "# Where errors come from"
     for board, table in found:
         yield from ("", f"## {plain(board.title)}", "")
-        texts = [["method", "block", "kept", *(f"{kind} %" for kind in KINDS), "length", "runaway", "empty"]]
+        several = ["seeds"] if table["seeds"].max() > 1 else []
+        texts = [["method", "block", "kept", *several, *(f"{kind} %" for kind in KINDS), "length", "runaway", "empty"]]
         for row in table.to_dict("records"):
             shares = [content.percent(row[kind], 2, "").text for kind in KINDS]
-            counts = [content.count(row[what]).text for what in ("runaway", "empty")]
-            kept = content.percent(row["keep"], 0).text
-            texts.append([row["label"], row["block"], kept, *shares, f"{row['length']:.2f}", *counts])
+            heard = [content.count(row[what]).text for what in ("runaway", "empty")]
+            kept = [content.percent(row["keep"], 0).text, *(content.count(row[what]).text for what in several)]
+            texts.append([row["label"], row["block"], *kept, *shares, f"{row['length']:.2f}", *heard])
         yield as_table(texts, words=2)
     yield from (
         "",
         "- Kinds of error are in per cent of the reference's length, in the normaliser's unit, on the first split; of "
-        "an entry with several seeds, those of the first.",
+        "an entry with several seeds, all its finished seeds together, so that they add up to its error rate.",
         "- **Length**: units in the hypotheses over units in the references. **Runaway**: hypotheses that decoding had "
-        "to cut. **Empty**: hypotheses without a word.",
+        "to cut. **Empty**: hypotheses without a word. Both are counted over all finished seeds.",
         "",
     )
