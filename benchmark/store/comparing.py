@@ -37,13 +37,16 @@ Means = tuple[float, np.ndarray]
 class Rates:
     """One metric of cells that share a setting and a split, on common resamples, so that all pairs are paired.
 
-    ``observed`` has shape ``(K,)`` and ``resampled`` ``(K, resamples)``, in the order of ``cells``. A resample without
-    a single reference unit is left out for all.
+    ``observed`` has shape ``(K,)`` and ``resampled`` ``(K, resamples)``, in the order of ``cells``; ``errors`` are the
+    whole numbers ``(K,)`` of which, over ``units`` of the references, ``observed`` is made. A resample without a single
+    reference unit is left out for all.
     """
 
     cells: list[str]
     observed: np.ndarray
     resampled: np.ndarray
+    errors: np.ndarray
+    units: int
     at: dict[str, int] = field(repr=False)
 
     @classmethod
@@ -58,6 +61,8 @@ class Rates:
             cells,
             observed=np.array([one.rate for one in counted]),
             resampled=resampled[:, ~undefined] if undefined.any() else resampled,
+            errors=errors.sum(axis=1),
+            units=int(lengths.sum()),
             at={cell: number for number, cell in enumerate(cells)},
         )
 
@@ -73,10 +78,18 @@ class Rates:
         chunks = np.array_split(self.resampled, -(-len(self.resampled) // _ROWS) or 1)
         return np.concatenate(each(bounds, chunks), axis=1)
 
-    def rows(self, cells: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Return observed rates ``(C,)`` and resamples ``(C, resamples)`` of some cells."""
-        places = [self.at[cell] for cell in cells]
-        return self.observed[places], self.resampled[places]
+    def mean(self, cells: Sequence[str]) -> float:
+        """Return the mean of the observed rates of some cells; NaN where there is no reference unit.
+
+        It is one division of whole numbers: a mean of fractions depends in its last bit on their order, and what is
+        equally good would not be equal.
+        """
+        errors = sum(int(self.errors[self.at[cell]]) for cell in cells)
+        return errors / (self.units * len(cells)) if self.units else float("nan")
+
+    def draws(self, cells: Sequence[str]) -> np.ndarray:
+        """Return the resamples of some cells, shape ``(C, resamples)``."""
+        return self.resampled[[self.at[cell] for cell in cells]]
 
 
 class Entries:
@@ -109,10 +122,8 @@ class Entries:
         if (entry, seeds) not in self._means:
             cells = [self.members[entry][seed] for seed in seeds]
             if len(cells) == 1:  # no copy
-                at = self.rates.at[cells[0]]
-                return float(self.rates.observed[at]), self.rates.resampled[at]
-            observed, resampled = self.rates.rows(cells)
-            self._means[entry, seeds] = float(observed.mean()), self.over_seeds(resampled)
+                return self.rates.mean(cells), self.rates.resampled[self.rates.at[cells[0]]]
+            self._means[entry, seeds] = self.rates.mean(cells), self.over_seeds(self.rates.draws(cells))
         return self._means[entry, seeds]
 
     def over_seeds(self, resampled: np.ndarray) -> np.ndarray:
@@ -134,8 +145,9 @@ class Entries:
         ]
         if not pairs:
             return None
-        ours, theirs = (self.rates.rows(side) for side in zip(*pairs, strict=True))
-        return float((ours[0] - theirs[0]).mean()), self.over_seeds(ours[1] - theirs[1])
+        ours, theirs = zip(*pairs, strict=True)
+        resampled = self.rates.draws(ours) - self.rates.draws(theirs)
+        return self.rates.mean(ours) - self.rates.mean(theirs), self.over_seeds(resampled)
 
     def pairs(self, cells: Iterable[str], dense: Mapping[str, str]) -> list[tuple[str, str]]:
         """Return cells with their dense, where they have one that is here and not themselves."""

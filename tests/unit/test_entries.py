@@ -20,6 +20,7 @@ from benchmark.store.entries import entries
 from benchmark.store.filters import Filter
 from benchmark.store.folders import keep_spec, open_run
 from benchmark.store.frame import frame
+from benchmark.store.front import non_dominated
 from tests.fake_runs import Plain, commit, fail, ok_data, spec
 
 SEEDS, UTTERANCES = 3, 60
@@ -77,6 +78,22 @@ def test_entries_are_compared_over_the_seeds_that_both_have(
     assert (difference, p) == pytest.approx((expected.difference, expected.p))
     assert np.isnan([alone, none]).all()
     assert few.ranks(["c", "b"]) == {"c": 1, "b": 1}  # nothing to compare over
+
+
+def test_what_is_equally_good_is_equal_whatever_the_order_of_seeds() -> None:
+    lengths = np.array([5000, 286])
+    totals = {"a": (17, 12, 40), "b": (12, 40, 17), "c": (40, 17, 12), "d": (23, 23, 23), "e": (17, 12, 41)}
+    assert len({np.mean(np.array(some) / 5286) for some in totals.values()}) > 2  # the mean of fractions
+    errors = {name: np.array([some, (0, 0, 0)]).T for name, some in totals.items()}
+    found = made(errors, lengths, None)
+    means = {name: found.mean(name)[0] for name in errors}
+    assert means == pytest.approx({name: sum(some) / 3 / 5286 for name, some in totals.items()})
+    assert means["a"] == means["b"] == means["c"] == means["d"] < means["e"]
+    assert found.mean("d", (1,))[0] == means["d"]
+    assert non_dominated(np.ones(5), np.array(list(means.values()))).tolist() == [True] * 4 + [False]
+    dense = {f"a{seed}": f"b{seed}" for seed in range(SEEDS)}
+    delta = found.to_dense("a", dense)
+    assert delta is not None and delta[0] == 0
 
 
 def test_speakers_are_summed_whole() -> None:
