@@ -11,7 +11,10 @@ _NAMES = {
     0x202A: "LRE", 0x202B: "RLE", 0x202C: "PDF", 0x202D: "LRO", 0x202E: "RLO",
     0x2066: "LRI", 0x2067: "RLI", 0x2068: "FSI", 0x2069: "PDI",
 }  # fmt: skip
-"""What changes the direction of the text around it, or is not seen at all. Joiners belong to scripts and stay."""
+"""What changes the direction of the text around it, or is not seen at all; other format characters have no name."""
+_JOINERS = frozenset("\u200c\u200d")
+_STAY = _JOINERS | frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
+"""Format characters that belong to scripts: joiners, and what is seen (signs before numbers, ends of verses)."""
 _VISIBLE = {code: f"⟦{name}⟧" for code, name in _NAMES.items()}
 _VISIBLE |= {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "␡", 0x09: " ", 0x0A: "⏎", 0x0D: "␍"}
 _VISIBLE |= {code: f"⟦U+{code:04X}⟧" for code in range(0x80, 0xA0)}
@@ -22,15 +25,21 @@ _MARKS = 4
 def visible(text: str) -> str:
     """Return a text in which what steers or hides is written out, and half a surrogate pair is U+FFFD."""
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").translate(_VISIBLE)
-    return whole if whole.isascii() else _without_towers(whole)
+    return whole if whole.isascii() else _tamed(whole)
 
 
-def _without_towers(text: str) -> str:
-    """Return a text without the combining marks beyond the first few in a row."""
+def _tamed(text: str) -> str:
+    """Return a text without the combining marks beyond the first few in a row, and without what is not seen."""
     kept, row = [], 0
     for char in text:
-        row = row + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
-        if row <= _MARKS:
+        kind = unicodedata.category(char)
+        if kind in ("Mn", "Me"):
+            row += 1
+        elif char not in _JOINERS:  # between marks they end no row
+            row = 0
+        if kind == "Cf" and char not in _STAY:
+            kept.append(f"⟦U+{ord(char):04X}⟧")
+        elif row <= _MARKS:
             kept.append(char)
     return "".join(kept)
 

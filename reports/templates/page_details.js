@@ -101,9 +101,9 @@ function sample(one) {
   list.append(...line(`this (${errors})`, one.this));
   return make("div", { class: "sample" }, make("p", {}, `${one.why}: ${errors} error${errors === 1 ? "" : "s"} against ${length} ${one.unit} · `, make("bdi", { dir: "auto" }, one.id)), list);
 }
-// dir="auto" does not look into marked words.
+// dir="auto" does not look into marked words, and takes the names of signs that are written out for letters.
 function direction(text) {
-  const letter = text.match(/\p{L}/u);
+  const letter = text.replace(/⟦[^⟧]*⟧/g, "").match(/\p{L}/u);
   return letter && /[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u.test(letter[0]) ? "rtl" : "ltr";
 }
 function line(name, text) {
@@ -112,7 +112,7 @@ function line(name, text) {
     if (at) said.append(text.gap);
     const tag = { s: "mark", d: "del", i: "ins" }[what];
     if (!tag) said.append(word);
-    else said.append(make(tag, { title: what === "s" ? `instead of: ${old}` : what === "d" ? "left out" : "put in" }, make("bdi", {}, word)));
+    else said.append(make(tag, { title: what === "s" ? `instead of: ${old}` : what === "d" ? "left out" : "put in" }, make("bdi", { dir: direction(word) }, word)));
   });
   const place = make("dd", {}, said);
   if (!text.parts.length) said.append(make("span", { class: "soft" }, "(nothing)"));

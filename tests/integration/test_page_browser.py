@@ -190,6 +190,14 @@ def test_hostile_records_are_text(shown: Shown, tmp_path: Path) -> None:
     shown.page.screenshot(path=tmp_path / "hostile.png")
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("⟦RLM⟧שלום abc", "rtl"), ("12 ⟦U+2060⟧مرحبا", "rtl"), ("⟦RLO⟧abc שלום", "ltr"), ("नमस्ते", "ltr"), ("12", "ltr")],
+)
+def test_a_line_runs_as_its_first_letter_does(shown: Shown, text: str, expected: str) -> None:
+    assert shown.page.evaluate("text => direction(text)", text) == expected
+
+
 def test_a_script_that_got_in_would_not_run(shown: Shown) -> None:
     shown.page.evaluate(
         "() => { const one = document.createElement('script'); one.textContent = 'window.harmed = 3';"

@@ -327,7 +327,10 @@ def test_hostile_transcripts_are_cut_and_visible(page: _Page, table: pd.DataFram
         ("\ud800x", "\ufffdx"),
         ("क्\u200dष", "क्\u200dष"),
         ("a" + "\u0301" * 50, "a" + "\u0301" * 4),
+        ("a" + "\u0301\u200d" * 50, "a" + "\u0301\u200d" * 4),
         ("\x85", "⟦U+0085⟧"),
+        ("so\u00adft \u2060 \U000e0041", "so⟦U+00AD⟧ft ⟦U+2060⟧ ⟦U+E0041⟧"),
+        ("می\u200cخواهم \u06dd", "می\u200cخواهم \u06dd"),
     ],
 )
 def test_what_steers_or_hides_is_written_out(text: str, shown: str) -> None:
