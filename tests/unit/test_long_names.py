@@ -40,7 +40,7 @@ def test_both_ends_stay(longest: int) -> None:
 def test_kinds_of_error_name_their_rows(tmp_path_factory: pytest.TempPathFactory) -> None:
     table = frame(make(tmp_path_factory.mktemp("long") / "run", keeps=(0.6,)), normalizer="identity")
     table.loc[table["method"].eq("sgl_adaptive"), "label"] = LONG
-    found = [(board, errors.anatomy(board)) for board in content.boards(table)]
+    found = [(board, errors.anatomy(board, errors.counts(table))) for board in content.boards(table)]
     figure = errors.draw(found)
     assert_told(texts(figure))
     assert any(text.endswith("last_option=7)") for text in texts(figure))
