@@ -86,7 +86,10 @@ def ok_data(cell_spec: dict[str, Any], stored: float = 1.0, nominal: float = 1.0
                 "backend": "fake",
             },
         },
-        "budget": {**cell_spec["budget"], "asked": keep, "reached": keep, "denominator": PRUNABLE},
+        "budget": {
+            **{part: cell_spec["budget"][part] for part in ("kind", "tolerance")},
+            **{"asked": keep, "reached": keep, "denominator": PRUNABLE},
+        },
         "training": {
             "steps": 120 if trained else 0,
             "utterances": 1920 if trained else 0,

@@ -12,8 +12,6 @@ from benchmark.errors import SpecError
 from benchmark.markdown import flat
 from benchmark.registry import REGISTRY
 
-_LEAST = 8
-
 
 def merge(
     runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Run folders or bundles to take from.")],
@@ -33,12 +31,13 @@ def merge(
     Every record of a bundle is checked before: its form, its id, its counts, its test data, and that its transcripts
     give the scores that are claimed. What fails is named and left out, and the exit code is 2.
     """
+    from benchmark.harness.admission import unite
+    from benchmark.harness.known_data import LEAST
+
     accepted = [start.strip().lower() for start in accept_data or ()]
     for start in accepted:
-        if len(start) < _LEAST or set(start) - set("0123456789abcdef"):
-            raise SpecError(f"--accept-data {start!r}: give at least {_LEAST} hexadecimal digits of the data's hash")
-
-    from benchmark.harness.admission import unite
+        if len(start) < LEAST or set(start) - set("0123456789abcdef"):
+            raise SpecError(f"--accept-data {start!r}: give at least {LEAST} hexadecimal digits of the data's hash")
 
     done, refused = unite(runs, into, accepted=accepted, check=check)
     for refusal in refused:

@@ -9,29 +9,24 @@ took.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmark.errors import PrunebenchError, StoreError
+from benchmark.errors import PrunebenchError
 from benchmark.harness.known_data import Known
 from benchmark.measure.scores import Normalised, scored
-from benchmark.reading import parse_as
-from benchmark.specs import Leaderboard
 from benchmark.store import plausible
+from benchmark.store.attached import check_clash, check_spec, check_timing, is_of, table_fault
 from benchmark.store.bundles import claim
-from benchmark.store.folders import MARKER, SPECS, WAY_OUT, check_run, open_run, read_json, spec_name
+from benchmark.store.folders import MARKER, SPECS, WAY_OUT, check_run, open_run, read_json
 from benchmark.store.merging import Merged, merge
 from benchmark.store.records import RECORD, SPEC, Record, read_record, records
-from benchmark.store.timings import TIMED, read_timing
 from benchmark.store.unpacking import Opened, unpack
-
-MOST_TEXT = 2**30
-"""Bytes of one split's transcripts once they are unpacked."""
 
 
 @dataclass(frozen=True)
@@ -67,47 +62,55 @@ def unite(
     for run in beside if bundles else ():
         known.trust(run)
     refused: list[Refusal] = []
+    kept = 0
     with tempfile.TemporaryDirectory(prefix="prunebench-") as shelf:
         for number, bundle in enumerate(bundles):
             opened = unpack(bundle, Path(shelf) / str(number))
-            refused += admit(opened, known, beside)
+            found_wrong, ours = admit(opened, known, beside)
+            refused += found_wrong
+            kept += ours
             beside[opened.folder] = str(bundle)
         found = [*folders, *(Path(shelf) / str(number) for number in range(len(bundles)))]
         nothing = bool(refused) and not any(records(one) for one in found)
-        return merge(found, into, write=not (check or nothing)), refused
+        done = merge(found, into, write=not (check or nothing))
+    return dataclasses.replace(done, present=done.present + kept), refused
 
 
-def admit(opened: Opened, known: Known, beside: Mapping[Path, str]) -> list[Refusal]:
+def admit(opened: Opened, known: Known, beside: Mapping[Path, str]) -> tuple[list[Refusal], int]:
     """Remove from an unpacked bundle what cannot be let in, and return what that was; the rest is fit for merging.
+
+    Of a cell that has a result here already, that one stays: the number of attempts that were left out for it is
+    returned too. They are no failures.
 
     Args:
         opened: the bundle; its folder is changed.
-        known: test data.
+        known: test data and results.
         beside: run folders that it is merged with, and what to call them: no name may stand for two contents.
     """
     refused: list[Refusal] = []
     examiner = _Examiner(opened, known, beside)
-    there = {tuple(name.split("/")[1:3]) for name in opened.faults if name.startswith("runs/")}
-    there |= {(path.parent.name, path.name) for path in (opened.folder / "runs").glob("*/*")} | set(opened.claims)
     admitted: set[str] = set()
-    for cell, attempt in sorted(there):
+    ours = 0
+    for cell, attempt in examiner.attempts():
+        folder = opened.folder / "runs" / cell / attempt
         why = examiner.fault(cell, attempt)
-        if why is None:
+        if why is not None:
+            refused.append(Refusal(opened.source, examiner.name(cell, attempt), why))
+        elif cell in known.done and f"{cell}/{attempt}" not in known.attempts:
+            ours += 1
+        else:
             admitted.add(f"{cell}/{attempt}")
             continue
-        shutil.rmtree(opened.folder / "runs" / cell / attempt, ignore_errors=True)
-        refused.append(Refusal(opened.source, examiner.name(cell, attempt), why))
+        if folder.is_dir():
+            shutil.rmtree(folder)
     for path in sorted([*(opened.folder / SPECS).glob("*.json"), *(opened.folder / "timings").glob("*/*.json")]):
-        try:
-            wanted = _is_of(path, admitted)
-            _check_clash(path, opened.folder, beside)
-        except PrunebenchError as error:
-            wanted, why = False, str(error).removeprefix(f"{path}: ")
+        why = _other_fault(path, opened.folder, beside, known)
+        if why is not None:
             refused.append(Refusal(opened.source, path.relative_to(opened.folder).as_posix(), why))
-        if not wanted:
+        if why is not None or not is_of(path, admitted):
             path.unlink()
     others = {name: why for name, why in opened.faults.items() if not name.startswith("runs/")}
-    return refused + [Refusal(opened.source, name, why) for name, why in others.items()]
+    return refused + [Refusal(opened.source, name, why) for name, why in others.items()], ours
 
 
 class _Examiner:
@@ -115,6 +118,16 @@ class _Examiner:
         self.opened, self.known, self.beside = opened, known, beside
         self._normalised: dict[str, Normalised] = {}
         self._read: dict[tuple[str, str], Record] = {}
+        self._faults: dict[tuple[str, str], str] = {}
+        for name, why in opened.faults.items():
+            if name.startswith("runs/"):
+                _, cell, attempt, file = name.split("/")
+                self._faults.setdefault((cell, attempt), f"{file} {why}")
+
+    def attempts(self) -> list[tuple[str, str]]:
+        """Return the attempts that the bundle tells of in any way."""
+        there = {(path.parent.name, path.name) for path in (self.opened.folder / "runs").glob("*/*")}
+        return sorted(there | set(self._faults) | set(self.opened.claims))
 
     def name(self, cell: str, attempt: str) -> str:
         """Return what a person calls an attempt, as far as it could be read."""
@@ -127,25 +140,28 @@ class _Examiner:
         return f"{cell}/{attempt} ({said:.60}, seed {seed!s:.20})"
 
     def fault(self, cell: str, attempt: str) -> str | None:
-        """Return why an attempt cannot be let in; None where it can."""
-        begins = f"runs/{cell}/{attempt}/"
-        for name, why in self.opened.faults.items():
-            if name.startswith(begins):
-                return f"{name.removeprefix(begins)} {why}"
+        """Return why an attempt cannot be let in; None where it can, and what comes later is held against it."""
+        if (cell, attempt) in self._faults:
+            return self._faults[cell, attempt]
         folder = self.opened.folder / "runs" / cell / attempt
         if not (folder / RECORD).is_file():
             return f"it has no {RECORD}"
         try:
             record = self._read[cell, attempt] = read_record(folder)
-            return self._form_fault(record) or plausible.fault(record) or self._splits_fault(record)
+            why = self._form_fault(record) or plausible.fault(record) or self._splits_fault(record)
+            if why is None:
+                self.known.admit(record)
+            return why
         except PrunebenchError as error:
             said = str(error).removesuffix(f"; {WAY_OUT}")
             return said.removeprefix(f"{folder}/").removeprefix(f"{folder}: ")
+        except Exception as error:  # whatever somebody has put there: the other records are none the worse for it
+            return f"cannot be examined ({type(error).__name__}: {error})"
 
     def _form_fault(self, record: Record) -> str | None:
         if read_json(record.path / SPEC, WAY_OUT) != record.data["spec"]:
             return f"{SPEC} and {RECORD} differ in what was asked"
-        _check_clash(record.path / RECORD, self.opened.folder, self.beside)
+        check_clash(record.path / RECORD, self.opened.folder, self.beside)
         claimed = set(self.opened.claims.get((record.cell, record.attempt), ()))
         splits = set(record.data["data"]) if record.ok else set()
         return None if claimed == splits else f"scores are claimed of {sorted(claimed)}, and it has {sorted(splits)}"
@@ -159,11 +175,11 @@ class _Examiner:
     def _split_fault(self, record: Record, split: str) -> str | None:
         about = record.data["data"][split]
         file, utterances = str(about["transcripts"]), about["utterances"]
-        if not file.startswith("transcripts-") or "/" in file or not (record.path / file).is_file():
+        if not (record.path / file).is_file():
             return f"its transcripts {file!r:.80} are not in the bundle"
-        if (why := _size_fault(record.path / file, utterances)) is not None:
+        if (why := table_fault(record.path / file, utterances)) is not None:
             return why
-        columns = record.columns(split)
+        columns = record.columns(split, "speaker")
         if len(set(columns["id"])) != len(columns["id"]):
             return "an utterance is there twice"
         return self.known.fault(record, split, columns) or self._score_fault(record, split)
@@ -195,57 +211,13 @@ def _same(claimed: str, found: float) -> bool:
     return math.isclose(value, found, rel_tol=1e-12) or (math.isnan(value) and math.isnan(found))
 
 
-def _size_fault(path: Path, utterances: object) -> str | None:
-    """Look at how much a file says it holds before it is read: a few bytes can unpack to more than fits anywhere."""
-    import pyarrow.parquet as pq
-
+def _other_fault(path: Path, folder: Path, beside: Mapping[Path, str], known: Known) -> str | None:
+    """Return why a spec or a timing record cannot be let in; None where it can."""
     try:
-        about = pq.read_metadata(path)
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: cannot read transcripts ({error!s:.80})") from error
-    size = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
-    if size > MOST_TEXT:
-        return f"its transcripts would have {size:,} bytes, more than {MOST_TEXT:,}"
-    if about.num_rows != utterances:
-        return f"{utterances!r:.20} utterances are claimed, and the transcripts have {about.num_rows}"
+        check_spec(path) if path.parent.name == SPECS else check_timing(path, known.attempts, beside, folder)
+        check_clash(path, folder, beside)
+    except PrunebenchError as error:
+        return str(error).removeprefix(f"{path}: ")
+    except Exception as error:  # as of attempts
+        return f"cannot be examined ({type(error).__name__}: {error})"
     return None
-
-
-def _check_clash(path: Path, folder: Path, beside: Mapping[Path, str]) -> None:
-    """Refuse a name that stands for another content elsewhere.
-
-    Raises:
-        StoreError: it does.
-    """
-    for place, called in beside.items():
-        there = place / path.relative_to(folder)
-        if there.is_file() and read_json(there, WAY_OUT) != read_json(path, WAY_OUT):
-            raise StoreError(f"{path}: {called} has something else of that name")
-
-
-def _is_of(path: Path, admitted: set[str]) -> bool:
-    """Return whether a spec or a timing record tells of anything that was let in.
-
-    Raises:
-        StoreError: it does not have its form, or its name is not that of its content.
-        SpecError: a spec that this version does not read.
-    """
-    if path.parent.name != SPECS:
-        return any(f"{row['cell']}/{row['attempt']}" in admitted for row in _timed(path))
-    data = read_json(path, WAY_OUT)
-    if spec_name(path.read_text(encoding="utf-8")) != path.stem:
-        raise StoreError(f"{path}: its name is not that of its content")
-    parse_as(Leaderboard, data.get("spec") or {}, "spec")
-    cells = data.get("cells")
-    return isinstance(cells, list) and any(f"{cell}/" in one for cell in cells for one in admitted)
-
-
-def _timed(path: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = read_timing(path)["rows"]
-    for row in rows:
-        for what in TIMED:
-            value = row.get(what)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if value is not None and not (number and math.isfinite(value) and value > 0):
-                raise StoreError(f"{path}: {what} = {value!r:.40} of {row['cell']} is no measurement")
-    return rows

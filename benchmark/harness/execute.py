@@ -25,7 +25,7 @@ from benchmark.measure.counting import macs, nonzero, parameters
 from benchmark.measure.decoding import Decoding, transcribe
 from benchmark.measure.memory import weight_bytes
 from benchmark.pruning.applying import prune_, write_
-from benchmark.pruning.budgets import check_budget, reached
+from benchmark.pruning.budgets import allowance, check_budget, reached
 from benchmark.pruning.propagation import compacted, constants, refilled
 from benchmark.store.records import MODEL, PLAN, Attempt, Record, clear_uncommitted
 from benchmark.whisper.masking import Masker
@@ -172,7 +172,7 @@ def evaluate(path: CellPath, bench: Bench, shop: Workshop, run: Path, progress: 
     clear_uncommitted(run, cell.id)  # of a process that died: whoever evaluates this cell holds its lock
     attempt = Attempt.create(run, cell.id, cell.identity())
     try:
-        return _measured(path, bench, attempt, state, dense, model, progress, began)
+        return _measured(path, bench, attempt, state, dense, model, smallest, progress, began)
     except BaseException:
         attempt.discard()
         raise
@@ -185,6 +185,7 @@ def _measured(
     state: State,
     dense: Any,
     model: Any,
+    smallest: int,
     progress: Progress | None,
     began: float,
 ) -> Record:
@@ -218,7 +219,7 @@ def _measured(
             "quantised": state.plan.quantised,
         },
         "counts": counts,
-        "budget": _budget(path, state, bench),
+        "budget": _budget(path, state, bench, smallest),
         "training": spent(state.ledger, bench.train_hash if path.nodes else None),
         "data": data,
         "decoding": {"signature": spec.decoding.signature()},
@@ -230,7 +231,7 @@ def _measured(
     return attempt.commit(record)
 
 
-def _budget(path: CellPath, state: State, bench: Bench) -> dict[str, Any]:
+def _budget(path: CellPath, state: State, bench: Bench, smallest: int) -> dict[str, Any]:
     budget = path.cell.budget
     got = None if budget.kind == "none" else reached(state.plan, bench.structure, budget.kind)
     return {
@@ -239,6 +240,7 @@ def _budget(path: CellPath, state: State, bench: Bench) -> dict[str, Any]:
         "reached": got,
         "denominator": bench.structure.prunable,
         "tolerance": budget.tolerance,
+        "allowed": allowance(bench.structure, budget, smallest),
     }
 
 

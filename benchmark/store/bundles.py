@@ -17,7 +17,7 @@ import csv
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,41 +81,51 @@ def pack(
         raise StoreError(f"{to}: exists already; give a new file or remove it first")
     found = [record for run in runs for record in records(run, problems)]
     found = found if where is None else where.apply(found)
-    once = {f"runs/{record.cell}/{record.attempt}": record for record in found}
-    if not once:
-        raise StoreError(f"{', '.join(map(str, runs))}: there is no record to bundle")
     members: dict[str, bytes] = {}
+    rows: dict[str, list[dict[str, str]]] = {}
+    normalised = Normalised(normalizer)
     for record in found:
-        for file in _files_of(record, plans):
-            _add(members, f"runs/{record.cell}/{record.attempt}/{file.name}", _bytes(file))
-    cells = {record.cell for record in found}
+        place = f"runs/{record.cell}/{record.attempt}"
+        try:
+            files = {f"{place}/{file.name}": _bytes(file) for file in _files_of(record, plans)}
+            said = rows.get(place) or claims(record, normalised)
+        except StoreError as error:
+            if problems is None:
+                raise
+            problems.append(str(error))
+            continue
+        for name, data in files.items():
+            _add(members, name, data)
+        rows[place] = said
+    if not rows:
+        raise StoreError(f"{', '.join(map(str, runs))}: there is no record to bundle")
+    cells = {place.split("/")[1] for place in rows}
     for run in map(Path, runs):
         for path in sorted((run / SPECS).glob("*.json")):
             if cells & set(read_json(path, "remove it; the records do not need it").get("cells") or ()):
                 _add(members, f"{SPECS}/{path.name}", _bytes(path))
         for path in sorted((run / "timings").glob("*/*.json")):
-            if any(f"runs/{row['cell']}/{row['attempt']}" in once for row in read_timing(path)["rows"]):
-                _add(members, path.relative_to(run).as_posix(), _bytes(path))
-    members[SCORES] = _table(claims(once.values(), Normalised(normalizer))).encode()
+            for name, data in _timing(path, rows.keys()).items():
+                _add(members, name, data)
+    members[SCORES] = _table([row for place in sorted(rows) for row in rows[place]]).encode()
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in members.items()}
     about = {"format": FORMAT, "what": WHAT, "made_with": f"prunebench {__version__}", "sha256": sums}
     members[MANIFEST] = to_json(about).encode()
     timed = sum(name.startswith("timings/") for name in members)
-    return Packed(_write(to, members), len(once), timed, to.stat().st_size)
+    return Packed(_write(to, members), len(rows), timed, to.stat().st_size)
 
 
-def claims(found: Iterable[Record], normalised: Normalised) -> list[dict[str, str]]:
-    """Return what is claimed of results: a row a split, as the texts that ``scores.csv`` holds.
+def claims(record: Record, normalised: Normalised) -> list[dict[str, str]]:
+    """Return what is claimed of a record: a row a split of a result, as the texts that ``scores.csv`` holds.
 
     Raises:
         StoreError: transcripts that cannot be read.
         SpecError: as ``benchmark.measure.scores.scored``.
     """
+    splits = record.data["data"] if record.ok else ()
     return [
         claim(record, scored(record, split, normalised), normalised.of(language_of(record)).signature)
-        for record in found
-        if record.ok
-        for split in record.data["data"]
+        for split in splits
     ]
 
 
@@ -143,6 +153,20 @@ def _files_of(record: Record, plans: bool) -> list[Path]:
     names = [RECORD, SPEC, *(str(about["transcripts"]) for about in said)]
     names += [PLAN] if plans and (record.path / PLAN).is_file() else []
     return [record.path / name for name in names]
+
+
+def _timing(path: Path, wanted: Collection[str]) -> dict[str, bytes]:
+    """Return the member that tells of these attempts in a timing record; none where it tells of others only.
+
+    One that tells of others too is cut down, and named anew: one name never stands for two contents.
+    """
+    data = read_timing(path)
+    rows = [row for row in data["rows"] if f"runs/{row['cell']}/{row['attempt']}" in wanted]
+    folder = f"timings/{path.parent.name}"
+    if len(rows) == len(data["rows"]):
+        return {f"{folder}/{path.name}": _bytes(path)} if rows else {}
+    stamp = f"{path.stem[:-6]}{hashlib.sha256(to_json(rows).encode()).hexdigest()[:6]}"
+    return {f"{folder}/{stamp}.json": to_json({**data, "rows": rows, "stamp": stamp}).encode()} if rows else {}
 
 
 def _bytes(file: Path) -> bytes:

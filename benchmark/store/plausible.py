@@ -1,67 +1,35 @@
-"""What a record of somebody else's must satisfy by itself: its id, its counts and its budget follow from each other.
+"""What a record of somebody else must satisfy by itself: its form and id, and that its numbers follow from each other.
 
-This finds slips and careless edits. It is no proof: who can run the suite can also invent a consistent record.
+This finds slips and careless edits, and nothing gets in that a report would stumble over. It is no proof: who can run
+the suite can also invent a consistent record.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, Field, StrictInt, ValidationError
+from pydantic import ValidationError
 
 from benchmark.errors import SpecError
+from benchmark.measure.decoding import Decoding
 from benchmark.reading import parse_as
 from benchmark.specs import COMPOSE, IDENTITY_VERSION, Cell, digest
 from benchmark.store.frame import FROM_RECORD, dig
 from benchmark.store.records import Record
+from benchmark.store.schema import FORMS, Result
+from benchmark.store.scoring import column
 
 CLOSE = 1e-9
-_Count = Field(ge=0)
+COARSE = 0.125
+"""Of the prunable weights: how far a budget may be missed where the smallest group that can go is so large."""
+_STAMP = re.compile(r"(\d{8}T\d{6})\.\d{6}Z-[0-9a-f]{6}", re.ASCII)
 _COUNTED = {"prunable_nominal": "prunable_nonzero", "prunable_stored": "prunable_stored"}
-
-
-class _Macs(BaseModel):
-    encoder: StrictInt = _Count
-    cross_kv: StrictInt = _Count
-    decoder_token: StrictInt = _Count
-
-
-class _Counts(BaseModel):
-    prunable: StrictInt = Field(gt=0)
-    prunable_nonzero: StrictInt = _Count
-    prunable_stored: StrictInt = _Count
-    params_dense: StrictInt = Field(gt=0)
-    params_nominal: StrictInt = _Count
-    params_stored: StrictInt = Field(gt=0)
-    bytes: StrictInt = Field(gt=0)
-    macs: _Macs
-
-
-class _Plan(BaseModel):
-    nominal: float = Field(ge=0, le=1)
-    stored: float = Field(ge=0, le=1)
-
-
-class _Reached(BaseModel):
-    kind: str
-    asked: float | None
-    reached: float | None
-    denominator: StrictInt
-
-
-class _Trained(BaseModel):
-    steps: StrictInt = _Count
-    seconds: float = Field(ge=0, allow_inf_nan=False)
-
-
-class _Result(BaseModel):
-    """The part of a result's record that is counted; what it holds besides is nobody's number."""
-
-    counts: _Counts
-    plan: _Plan
-    budget: _Reached
-    training: _Trained
+_DEEPEST = 4
+"""Compositions of compositions."""
 
 
 def fault(record: Record) -> str | None:
@@ -75,21 +43,41 @@ def fault(record: Record) -> str | None:
         return str(error)
     if cell.id != record.cell or digest(spec)[:16] != record.cell:
         return f"its spec is that of cell {cell.id}"
+    if not 0 <= cell.seed < 2**31:
+        return f"spec.seed = {cell.seed} is none"
     if cell.method.name == COMPOSE and not _has_parts(cell.method.options):
         return "its composition has parts without a name or with options that are no mapping"
-    return _types_fault(record) or (_counts_fault(record, cell) if record.ok else None)
+    try:
+        json.dumps(record.data, ensure_ascii=False).encode()
+        found = FORMS[record.data["status"]].model_validate(record.data)
+    except UnicodeEncodeError:
+        return "it has half a character in a text"
+    except ValidationError as error:
+        return _said(error)
+    said = stamp_fault(record.attempt) or _types_fault(record)
+    return said or (_result_fault(found, cell) if isinstance(found, Result) else None)
 
 
-def _has_parts(options: Mapping[str, Any]) -> bool:
-    parts = options.get("parts", [])
-    return isinstance(parts, list) and all(
-        isinstance(part, dict) and isinstance(part.get("name"), str) and isinstance(part.get("options") or {}, dict)
-        for part in parts
-    )
+def stamp_fault(stamp: str) -> str | None:
+    """Return what is wrong with the name of an attempt or a timing: the newest counts, so it may not be invented."""
+    found = _STAMP.fullmatch(stamp)
+    try:
+        when = dt.datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=dt.UTC) if found else None
+    except ValueError:
+        when = None
+    if when is None:
+        return f"{stamp!r:.60} is no time stamp as attempts have"
+    tomorrow = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    return f"{stamp} lies in the future" if when > tomorrow else None
+
+
+def _said(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))} = {first['input']!r:.40}: {first['msg']}"
 
 
 def _types_fault(record: Record) -> str | None:
-    """Return what a frame could not take into a column of its kind."""
+    """Return what a frame could not take into a column of its kind: model and corpus may say more than we know."""
     kinds = {"str": (str,), "Int64": (int,), "float64": (int, float)}
     for path, kind in FROM_RECORD.values():
         value = dig(record.data, path)
@@ -98,17 +86,27 @@ def _types_fault(record: Record) -> str | None:
     return None
 
 
-def _counts_fault(record: Record, cell: Cell) -> str | None:
-    try:
-        result = _Result.model_validate(record.data)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc']))} = {first['input']!r:.40}: {first['msg']}"
+def _has_parts(options: Mapping[str, Any], depth: int = 0) -> bool:
+    parts = options.get("parts", [])
+    return (
+        depth < _DEEPEST
+        and isinstance(parts, list)
+        and all(
+            isinstance(part, dict)
+            and isinstance(part.get("name"), str)
+            and isinstance(inner := part.get("options") or {}, dict)
+            and (part["name"] != COMPOSE or _has_parts(inner, depth + 1))
+            for part in parts
+        )
+    )
+
+
+def _result_fault(result: Result, cell: Cell) -> str | None:
     counts, plan, budget = result.counts, result.plan, result.budget
     steps = cell.training.steps if cell.training else 0
     asked: dict[str, Any] = {"kind": cell.budget.kind, "asked": cell.budget.keep, "denominator": counts.prunable}
     said = {"kind": budget.kind, "asked": budget.asked, "denominator": budget.denominator}
-    part = getattr(counts, _COUNTED.get(cell.budget.kind, ""), None)
+    decoding = Decoding(**cell.decoding).signature()
     checks = {
         "counts: not prunable_nonzero <= prunable_stored <= prunable": counts.prunable_nonzero
         <= counts.prunable_stored
@@ -120,11 +118,38 @@ def _counts_fault(record: Record, cell: Cell) -> str | None:
         ),
         "plan.stored is not prunable_stored / prunable": _close(plan.stored, counts.prunable_stored / counts.prunable),
         f"budget: says {said}, and its spec {asked}": said == asked,
-        f"budget.reached = {budget.reached} is not what is counted": part is None
-        or (budget.reached is not None and _close(budget.reached, part / counts.prunable)),
         f"training.steps = {result.training.steps}, and its spec says {steps}": result.training.steps == steps,
+        f"decoding.signature = {result.decoding.signature!r:.40}, and its spec means {decoding}": decoding
+        == result.decoding.signature,
     }
-    return next((said for said, right in checks.items() if not right), None)
+    wrong = next((said for said, right in checks.items() if not right), None)
+    return wrong or _budget_fault(result, cell) or _data_fault(result, cell)
+
+
+def _budget_fault(result: Result, cell: Cell) -> str | None:
+    got, keep = result.budget.reached, cell.budget.keep
+    if keep is None or cell.budget.kind not in _COUNTED:
+        return None if got is None else f"budget.reached = {got}, and nothing was asked"
+    counted = getattr(result.counts, _COUNTED[cell.budget.kind]) / result.counts.prunable
+    if got is None or not _close(got, counted):
+        return f"budget.reached = {got} is not what is counted"
+    allowed = max(cell.budget.tolerance, min(result.budget.allowed or 0.0, COARSE))
+    if abs(got - keep) > allowed + CLOSE:
+        return f"budget: {keep:g} was asked, and {got:.4f} is missed by more than {allowed:.4f}"
+    return None
+
+
+def _data_fault(result: Result, cell: Cell) -> str | None:
+    asked: dict[str, int | None] = cell.corpus["evaluate"] if isinstance(cell.corpus.get("evaluate"), dict) else {}
+    if not asked or set(asked) != set(result.data):
+        return f"it was tested on {sorted(result.data)}, and its spec asks for {sorted(asked)}"
+    if len({column(split) for split in asked}) < len(asked):
+        return f"its splits {sorted(asked)} have one column in a frame"
+    for split, limit in asked.items():
+        used = result.data[split].utterances
+        if limit is not None and (not isinstance(limit, int) or used > limit):
+            return f"{split}: {used} utterances, and its spec asks for {limit}"
+    return None
 
 
 def _close(one: float, other: float) -> bool:

@@ -91,7 +91,7 @@ class Record:
         Raises:
             StoreError: the record has no such split, or its file is missing or broken.
         """
-        return transcripts.read(self._transcripts(split)).to_pandas()
+        return transcripts.read(self._transcripts(split)).to_pandas(ignore_metadata=True)
 
     def columns(self, split: str, *beside: str) -> dict[str, list[Any]]:
         """Return ids, references, hypotheses and other columns (where the file has them), as lists.
@@ -260,7 +260,7 @@ def _scan(folder: Path, pattern: str, problems: list[str] | None) -> list[Record
 
 def _check(data: Mapping[str, Any], path: Path) -> None:
     status = data.get("status")
-    if status is not None and status not in _NEEDED:
+    if status is not None and (not isinstance(status, str) or status not in _NEEDED):
         raise StoreError(f"{path}: status {status!r} is none of {', '.join(map(repr, _NEEDED))}; {WAY_OUT}")
     needed = _ALWAYS + (_NEEDED[status] if status else ())
     missing = [key for key in needed if data.get(key) is None]

@@ -21,18 +21,20 @@ from typing import Any
 
 from benchmark.errors import StoreError
 from benchmark.store.bundles import CLAIMED, MANIFEST, SCORES, WHAT
-from benchmark.store.files import write_atomically
 from benchmark.store.folders import check_format, open_run, short
 
 MOST_BYTES = 4 * 2**30
 """Of all members together, as the archive states them."""
 MOST_OF_ONE = 256 * 2**20
+_CELL, _ATTEMPT = r"[0-9a-f]{1,64}", r"[0-9A-Za-z]{1,40}(?:[.-][0-9A-Za-z]{1,40}){0,4}"
+_FILE = r"record\.json|spec\.json|plan\.safetensors|transcripts-[\w.%~-]{1,200}\.parquet"
 _NAME = re.compile(
-    r"(?:bundle\.json|scores\.csv|specs/[\w-]+\.json|timings/[\w.%~-]+/[\w.-]+\.json"
-    r"|runs/[0-9a-f]+/[\w-][\w.-]*/(?:record\.json|spec\.json|plan\.safetensors|transcripts-[\w.%~-]+\.parquet))",
+    rf"bundle\.json|scores\.csv|specs/[0-9a-f]{{1,64}}\.json|timings/\w[\w.%~-]{{0,200}}/{_ATTEMPT}\.json"
+    rf"|runs/{_CELL}/{_ATTEMPT}/(?:{_FILE})",
     re.ASCII,
 )
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+_OF = re.compile(rf"{_CELL}/{_ATTEMPT}", re.ASCII)
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError)
 """What ``zipfile`` raises for archives that are broken, encrypted, or packed in a way it does not know."""
 
 
@@ -82,7 +84,7 @@ def _unpacked(source: Path, archive: zipfile.ZipFile, folder: Path) -> Opened:
             table = data
         else:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / name, data)
+            (folder / name).write_bytes(data)  # the folder is thrown away: whether it survives a power cut is no matter
     if SCORES in faults:
         raise StoreError(f"{source}: {SCORES} {faults[SCORES]}, so no score in it can be believed; get the file again")
     return Opened(source, folder, _claims(source, table), faults)
@@ -94,7 +96,8 @@ def _checked(source: Path, members: list[zipfile.ZipInfo]) -> set[str]:
     for member in members:
         name = member.orig_filename
         kind = stat.S_IFMT(member.external_attr >> 16)
-        if not _NAME.fullmatch(name) or ".." in name or kind not in (0, stat.S_IFREG):
+        plain = kind in (0, stat.S_IFREG) and member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        if not _NAME.fullmatch(name) or not plain:
             raise StoreError(f"{source}: holds {name!r:.80}, which no bundle does; nothing was taken from it")
         if name in names:
             raise StoreError(f"{source}: holds {name!r:.80} twice; nothing was taken from it")
@@ -113,12 +116,15 @@ def _manifest(source: Path, archive: zipfile.ZipFile, names: set[str]) -> dict[s
     """Return the digests that the bundle states."""
     try:
         about: Any = json.loads(archive.read(MANIFEST))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{source}: {MANIFEST} is not JSON ({short(error)}); get the file again") from error
     if not isinstance(about, dict) or about.get("what") != WHAT or not isinstance(about.get("sha256"), dict):
         raise StoreError(f"{source}: {MANIFEST} does not describe a bundle; get the file again")
     check_format(about, source)
     sums = {str(name): str(value) for name, value in about["sha256"].items()}
+    odd = next((name for name in sums if not _NAME.fullmatch(name)), None)
+    if odd is not None:
+        raise StoreError(f"{source}: {MANIFEST} lists {odd!r:.80}, which no bundle holds; nothing was taken from it")
     unlisted = sorted(names - {MANIFEST} - sums.keys())
     if unlisted:
         raise StoreError(f"{source}: holds {unlisted[0]!r:.80}, which its {MANIFEST} does not list; nothing was taken")
@@ -134,6 +140,8 @@ def _claims(source: Path, table: bytes) -> dict[tuple[str, str], dict[str, dict[
     for row in rows:
         if set(row) != set(CLAIMED) or None in row.values():
             raise StoreError(f"{source}: {SCORES} lacks columns or has others than {', '.join(CLAIMED)}")
+        if not _OF.fullmatch(f"{row['cell']}/{row['attempt']}"):
+            raise StoreError(f"{source}: {SCORES} has a row of {row['cell'] + '/' + row['attempt']!r:.80}, no attempt")
         of = found.setdefault((row["cell"], row["attempt"]), {})
         if row["split"] in of:
             raise StoreError(f"{source}: {SCORES} has two rows for {row['cell']}/{row['attempt']}, {row['split']!r}")

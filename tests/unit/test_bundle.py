@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmark.cli.main import invoke
-from benchmark.specs import Cell
+from benchmark.specs import Cell, digest
 from benchmark.store.bundles import CLAIMED
 from benchmark.store.folders import keep_spec, open_run
 from benchmark.store.records import MODEL, PLAN, Attempt, latest, records
@@ -54,7 +54,7 @@ def cell_of(method: str, kind: str = "none", keep: float | None = None, seed: in
         "method": {"name": method, "options": {}, "version": "1"},
         "budget": {"kind": kind, "keep": keep},
         "training": {"steps": 120},
-        "decoding": {"beams": 1, "max_new_tokens": None},
+        "decoding": {"beams": 1, "max_new_tokens": 44},
         "seed": seed,
     })  # fmt: skip
 
@@ -360,7 +360,7 @@ def _fewer(columns: dict[str, list[Any]]) -> None:
 
 
 def _no_text(columns: dict[str, list[Any]]) -> None:
-    columns["hypothesis"] = [None] * len(columns["id"])
+    columns["hypothesis"][3] = None
 
 
 def _unlisted(columns: dict[str, list[Any]]) -> None:
@@ -404,6 +404,37 @@ def _garbage(ends: str, data: bytes) -> Change:
     return change
 
 
+def _missed(found: dict[str, bytes]) -> None:
+    """Nothing was removed, and every number says so."""
+
+    def how(data: Any) -> None:
+        counts = data["counts"]
+        counts |= {"prunable_nonzero": counts["prunable"], "params_nominal": counts["params_dense"]}
+        data["plan"]["nominal"] = data["budget"]["reached"] = 1.0
+        data["budget"]["allowed"] = 0.9
+
+    edit(IMP, "record.json", how)(found)
+
+
+ODD: list[tuple[tuple[str, ...], Any, str]] = [
+    (("status",), [], "status []"),
+    (("training", "calibration_passes"), -5, "training.calibration_passes = -5"),
+    (("training", "utterances"), 10**30, "training.utterances = 1000"),
+    (("training", "seconds"), 10**400, "training.seconds"),
+    (("training", "trained_on"), [1], "training.trained_on.0 = 1"),
+    (("seconds",), -44, "seconds = -44"),
+    (("data", "test", "skipped"), "many", "data.test.skipped = 'many'"),
+    (("data",), {}, "scores are claimed of ['test'], and it has []"),
+    (("environment",), [1, 2], "environment = [1, 2]"),
+    (("plan", "quantised"), "int3", "plan.quantised = 'int3'"),
+    (("decoding",), "x", "decoding = 'x'"),
+    (("decoding", "signature"), "beam5,max=44", "its spec means greedy,max=44"),
+    (("finished",), "\ud800", "it has half a character in a text"),
+    (("colour",), 1, "colour = 1: Extra inputs"),
+    (("counts", "weight_bytes"), -1, "counts.weight_bytes = -1"),
+    (("counts", "macs", "position"), -3, "counts.macs.position = -3"),
+]
+
 LIES: dict[str, tuple[Change, str]] = {
     "substitutions": (_bump("substitutions"), "test: substitutions: '"),
     "wer": (_bump("wer"), "test: wer: '"),
@@ -445,10 +476,24 @@ LIES: dict[str, tuple[Change, str]] = {
     "asked": (edit(IMP, "record.json", _set("budget", "asked", to=0.1)), "budget: says"),
     "fewer steps": (edit(IMP, "record.json", _set("training", "steps", to=12)), "training.steps = 12, and its spec"),
     "a list for a number": (edit(IMP, "record.json", _set("training", "tokens", to=[1])), "training.tokens = [1]"),
-    "unknown data": (edit(IMP, "record.json", _set("data", "test", "hash", to="cd" * 32)), "data cdcdcdcdcdcd are not"),
+    "unknown data": (
+        edit(IMP, "record.json", _set("data", "test", "hash", to="cd" * 32)),
+        "ours has abababababab for the same spec",
+    ),
+    **{
+        f"odd: {'.'.join(path)} = {value!r:.20}": (edit(IMP, "record.json", _set(*path, to=value)), said)
+        for path, value, said in ODD
+    },
+    "a column more": (texts(IMP, lambda columns: columns.update(x=columns["id"])), "a column 'x' of string"),
+    "speakers of its own": (
+        texts(IMP, lambda columns: columns.update(speaker=columns["id"])),
+        "it has a column speaker, unlike",
+    ),
+    "deep": (_garbage("record.json", b"[" * 200_000), "record.json: not whole JSON"),
+    "missed": (_missed, "budget: 0.4 was asked, and 1.0000 is missed by more than 0.1250"),
     "a way out": (
         edit(IMP, "record.json", _set("data", "test", "transcripts", to="../../../../etc/passwd")),
-        "are not in the bundle",
+        "data.test.transcripts = '../../../../etc/passwd'",
     ),
 }
 
@@ -465,6 +510,223 @@ def test_what_fails_is_named_and_left_out(call: Call, ours: Path, packed: Path, 
     assert not (ours / "runs" / IMP.id).exists()
     assert {record.cell for record in records(ours)} >= {CELLS[0].id, L1.id, CELLS[3].id}
     assert before.items() <= snapshot(ours).items()
+
+
+OTHERS: dict[str, tuple[tuple[str, ...], Any, str]] = {
+    "another corpus": (("corpus", "name"), "other", "data abababababab are not known here"),
+    "less asked": (("corpus", "evaluate"), {"test": 11}, "12 utterances, and its spec asks for 11"),
+    "another split": (("corpus", "evaluate"), {"zzz": 12}, "its spec asks for ['zzz']"),
+    "no split": (("corpus", "evaluate"), {}, "its spec asks for []"),
+    "seed": (("seed",), 10**30, "spec.seed = 1000"),
+    "a model without a name": (("model", "name"), [1], "spec.model.name = [1] is not of the kind str"),
+    "nested parts": (
+        ("method",),
+        {"name": "compose", "version": "1", "options": {"parts": [{"name": "compose", "options": {"parts": 5}}]}},
+        "its composition has parts without a name",
+    ),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_cell_that_its_id_is_right_for(call: Call, ours: Path, packed: Path, other: str) -> None:
+    path, value, expected = OTHERS[other]
+
+    def change(found: dict[str, bytes]) -> None:
+        _in_spec(*path, to=value)(found)
+        cell = digest(json.loads(found[of(found, IMP, "/spec.json")]))[:16]
+        edit(IMP, "record.json", _set("cell", to=cell))(found)
+        for name in [name for name in found if IMP.id in name]:
+            found[name.replace(IMP.id, cell)] = found.pop(name)
+        for name in [name for name in found if name == "scores.csv" or name.startswith("timings/")]:
+            found[name] = found[name].replace(IMP.id.encode(), cell.encode())
+
+    code, out, err = call("merge", repack(packed, Path("c.zip"), change), "--into", ours)
+    assert code == 2 and err.count("\n") == 1 and expected in err and "4 attempt(s)" in out
+    assert call("report", ours, "--out", "rep", "--only", "table")[0] == 0
+
+
+def _renamed(stamp: str) -> Change:
+    """The attempt has another name, everywhere."""
+
+    def change(found: dict[str, bytes]) -> None:
+        old = of(found, IMP, "record.json").split("/")[2]
+        edit(IMP, "record.json", _set("attempt", to=stamp))(found)
+        for name in [name for name in found if old in name]:
+            found[name.replace(old, stamp)] = found.pop(name)
+        for name in [name for name in found if name == "scores.csv" or name.startswith("timings/")]:
+            found[name] = found[name].replace(old.encode(), stamp.encode())
+
+    return change
+
+
+@pytest.mark.parametrize("stamp", ["zzzz", "99991231T235959.000000Z-abcdef", "20261399T101500.123456Z-abcdef"])
+def test_an_attempt_cannot_be_newer_than_now(call: Call, ours: Path, packed: Path, stamp: str) -> None:
+    code, _, err = call("merge", repack(packed, Path("c.zip"), _renamed(stamp)), "--into", ours)
+    assert code == 2 and err.count("\n") == 1
+    assert "lies in the future" in err or "is no time stamp as attempts have" in err
+
+
+def test_of_a_cell_with_a_result_here_that_one_stays(call: Call, ours: Path, packed: Path) -> None:
+    result(ours, IMP, 0.5)
+    before = snapshot(ours)
+    code, out, err = call("merge", packed, "--into", ours)
+    assert (code, err) == (0, "") and "4 attempt(s)" in out and "1 attempt(s) were there already" in out
+    assert before.items() <= snapshot(ours).items()
+    assert len(list((ours / "runs" / IMP.id).iterdir())) == 1
+
+
+@pytest.mark.parametrize("row", ["../../victim,sub", "/victim,sub", "..,..", "abcd,..", ".,."])
+def test_scores_cannot_name_a_place_outside(call: Call, ours: Path, packed: Path, row: str) -> None:
+    victim = Path("victim/sub")
+    victim.mkdir(parents=True)
+    name = row.replace("/victim", f"{Path('victim').absolute()}") if row.startswith("/") else row
+
+    def change(found: dict[str, bytes]) -> None:
+        found["scores.csv"] += f"{name},test,hindi:1,sig,1,0,0,0,1,0.0,0.0\n".encode()
+
+    code, out, err = call("merge", repack(packed, Path("c.zip"), change), "--into", ours, "--check")
+    assert (code, out, err.count("\n")) == (2, "", 1) and "no attempt" in err and victim.is_dir()
+
+
+@pytest.mark.parametrize("name", ["runs/../../x", "runs/a", "/etc/passwd", "runs/aa/../spec.json"])
+def test_the_list_cannot_name_a_place_outside(call: Call, ours: Path, packed: Path, name: str) -> None:
+    def change(found: dict[str, bytes]) -> None:
+        about = json.loads(found["bundle.json"])
+        about["sha256"][name] = "00"
+        found["bundle.json"] = json.dumps(about).encode()
+
+    code, out, err = call("merge", repack(packed, Path("c.zip"), change, honest=False), "--into", ours)
+    assert (code, out, err.count("\n")) == (2, "", 1) and "which no bundle holds" in err
+
+
+def _timing(how: Callable[[Any], None]) -> Change:
+    def change(found: dict[str, bytes]) -> None:
+        (name,) = [name for name in found if name.startswith("timings/")]
+        data = json.loads(found[name])
+        how(data)
+        found[name] = json.dumps(data).encode()
+
+    return change
+
+
+TIMINGS: dict[str, tuple[Callable[[Any], None], str]] = {
+    "negative": (lambda data: data["rows"][0].update(speedup=-3), "speedup = -3 of"),
+    "too large": (lambda data: data["rows"][0].update(rtfx=10**400), "is no measurement"),
+    "batch": (lambda data: data["rows"][0].update(batch=8.5), "batch = 8.5 of"),
+    "words": (lambda data: data["rows"][0].update(rtfx="fast"), "rtfx = 'fast' of"),
+    "stamp": (lambda data: data.update(stamp=5), "its stamp or device is not that of its name"),
+    "device": (lambda data: data.update(device="our-cpu"), "its stamp or device is not that of its name"),
+    "no cell": (lambda data: data["rows"][0].update(cell=[1]), "a row is of no attempt"),
+    "no rows": (lambda data: data.update(rows=5), "lacks 'device' or 'rows'"),
+}
+
+
+@pytest.mark.parametrize("fault", TIMINGS)
+def test_a_timing_that_is_none(call: Call, ours: Path, packed: Path, fault: str) -> None:
+    how, expected = TIMINGS[fault]
+    code, out, err = call("merge", repack(packed, Path("c.zip"), _timing(how)), "--into", ours)
+    assert code == 2 and err.count("\n") == 1 and expected in err
+    assert "5 attempt(s) and 0 timing record(s) copied" in out
+
+
+def test_our_own_attempts_are_not_timed_by_others(call: Call, ours: Path, packed: Path) -> None:
+    (mine,) = records(ours)
+    change = _timing(lambda data: data["rows"].append({"cell": mine.cell, "attempt": mine.attempt, "speedup": 77.0}))
+    code, _, err = call("merge", repack(packed, Path("c.zip"), change), "--into", ours)
+    assert code == 2 and "which is here already" in err and not (ours / "timings").exists()
+
+
+SPECS: dict[str, tuple[bytes, str]] = {
+    "no format": (b'{"spec": {"grid": [{"methods": ["dense"]}], "normalizer": "auto"}, "cells": []}', "no format"),
+    "no normaliser": (b'{"format": 1, "spec": {"grid": [{"methods": ["dense"]}]}, "cells": []}', "names no normalizer"),
+    "another": (
+        b'{"format": 1, "spec": {"grid": [{"methods": ["dense"]}], "normalizer": "nope"}, "cells": []}',
+        "unknown normalizer 'nope'",
+    ),
+    "no cells": (
+        b'{"format": 1, "spec": {"grid": [{"methods": ["dense"]}], "normalizer": "auto"}, "cells": 3}',
+        "'cells'",
+    ),
+    "a newer key": (b'{"format": 1, "spec": {"grid": [], "colour": 1}, "cells": []}', "unknown key 'colour'"),
+    "utf-16": ('{"format": 1}'.encode("utf-16"), "spec"),
+    "deep": (b"[" * 200_000, "not whole JSON"),
+}
+
+
+@pytest.mark.parametrize("fault", SPECS)
+def test_a_spec_that_is_none(call: Call, ours: Path, packed: Path, fault: str) -> None:
+    content, expected = SPECS[fault]
+    name = f"specs/{hashlib.sha256(content).hexdigest()[:16]}.json"
+    code, out, err = call(
+        "merge", repack(packed, Path("c.zip"), lambda found: found.update({name: content})), "--into", ours
+    )
+    assert code == 2 and err.count("\n") == 1 and name in err and expected in err
+    assert "5 attempt(s)" in out and not (ours / name).exists()
+    assert call("report", ours, "--out", "rep", "--only", "table")[0] == 0
+
+
+def test_a_small_file_of_much_text_is_not_read(call: Call, ours: Path, packed: Path) -> None:
+    change = texts(IMP, lambda columns: columns.update(hypothesis=["अ" * 8_000_000] * 12))
+    changed = repack(packed, Path("c.zip"), change)
+    assert changed.stat().st_size < 2_000_000
+    code, _, err = call("merge", changed, "--into", ours)
+    assert code == 2 and "bytes of text" in err and err.count("\n") == 1
+
+
+FAILED = cell_of("random", "prunable_stored", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (("data",), {"test": 5}, "data = {'test': 5}: Extra inputs"),
+        (("error", "message"), 5, "error.message = 5"),
+        (("error", "message"), "\ud800", "half a character"),
+        (("training",), {"trained_on": [{}]}, "Extra inputs"),
+        (("seconds",), "x", "seconds"),
+    ],
+)
+def test_failures_are_examined_too(
+    call: Call, ours: Path, packed: Path, path: tuple[str, ...], value: Any, expected: str
+) -> None:
+    change = edit(FAILED, "record.json", _set(*path, to=value))
+    code, out, err = call("merge", repack(packed, Path("c.zip"), change), "--into", ours)
+    assert code == 2 and err.count("\n") == 1 and expected in err and "4 attempt(s)" in out
+
+
+def test_a_refused_record_is_no_witness_of_data(call: Call, packed: Path) -> None:
+    """The first record by name of data that are vouched for has a changed reference, and its claim is wrong too."""
+    first = min(CELLS, key=lambda cell: cell.id)
+
+    def change(found: dict[str, bytes]) -> None:
+        texts(first, _reference)(found)
+        claims(lambda rows: [row.update(substitutions="0") for row in rows if row["cell"] == first.id] and None)(found)
+
+    code, out, err = call("merge", repack(packed, Path("c.zip"), change), "--into", "new", "--accept-data", "abababab")
+    assert code == 2 and err.count("\n") == 1 and first.id in err and "4 attempt(s)" in out
+
+
+def test_transcripts_bring_no_instructions_for_pandas(call: Call, ours: Path, packed: Path) -> None:
+    def change(found: dict[str, bytes]) -> None:
+        name = of(found, IMP, ".parquet")
+        table = pq.read_table(io.BytesIO(found[name]))
+        to = io.BytesIO()
+        pq.write_table(table.replace_schema_metadata({"pandas": '{"index_columns": ["id"]}'}), to)
+        found[name] = to.getvalue()
+
+    assert call("merge", repack(packed, Path("c.zip"), change), "--into", ours)[0] == 0
+    (record,) = [record for record in records(ours) if record.cell == IMP.id]
+    assert "id" in record.transcripts("test").columns
+
+
+def test_transcripts_that_are_missing_are_named_and_the_rest_is_packed(
+    call: Call, theirs: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(theirs, copy)
+    next((copy / "runs" / IMP.id).glob("*/*.parquet")).unlink()
+    code, out, err = call("bundle", copy, "--to", "b.zip")
+    assert code == 1 and "4 attempt(s)" in out and err.count("\n") == 1 and IMP.id in err
 
 
 def test_where_all_is_left_out_no_folder_is_made(call: Call, packed: Path) -> None:
@@ -493,18 +755,6 @@ def test_another_record_of_one_name(call: Call, ours: Path, packed: Path) -> Non
     code, _, err = call("merge", repack(packed, Path("c.zip"), change), "--into", ours)
     assert code == 2 and "has something else of that name" in err
     assert snapshot(ours) == before
-
-
-def test_a_timing_that_is_no_measurement(call: Call, ours: Path, packed: Path) -> None:
-    def change(found: dict[str, bytes]) -> None:
-        (name,) = [name for name in found if name.startswith("timings/")]
-        data = json.loads(found[name])
-        data["rows"][0]["speedup"] = -3
-        found[name] = json.dumps(data).encode()
-
-    code, out, err = call("merge", repack(packed, Path("c.zip"), change), "--into", ours)
-    assert code == 2 and "speedup = -3 of" in err and "is no measurement" in err and err.count("\n") == 1
-    assert "5 attempt(s) and 0 timing record(s) copied" in out
 
 
 def test_a_spec_under_a_false_name(call: Call, ours: Path, packed: Path) -> None:
@@ -544,6 +794,7 @@ def test_data_of_a_synthetic_corpus_are_made_here(call: Call, tmp_path: Path) ->
         attempt = Attempt.create(run, cell.id, cell.identity())
         data = ok_data(cell.identity())
         columns = {"id": list(split.ids), "reference": references, "hypothesis": references}
+        columns |= {"speaker": list(split.speakers)} if seed != 3 else {}
         name = attempt.write_transcripts("synthetic-hi", "hi", "test", columns)
         data["data"]["test"] = {"hash": digest, "utterances": 3, "transcripts": name}
         attempt.commit(data)
@@ -551,9 +802,11 @@ def test_data_of_a_synthetic_corpus_are_made_here(call: Call, tmp_path: Path) ->
     commit(split.data_hash, list(split.texts), 0)
     commit("ef" * 32, list(split.texts), 1)
     commit(split.data_hash, ["अ", *split.texts[1:]], 2)
+    commit(split.data_hash, list(split.texts), 3)
     assert call("bundle", run, "--to", "b.zip")[0] == 0
     code, out, err = call("merge", "b.zip", "--into", "new")
-    assert code == 2 and "1 attempt(s)" in out and "2 left out" in out
+    assert code == 2 and "1 attempt(s)" in out and "3 left out" in out
+    assert "it lacks a column speaker, unlike corpus synthetic-hi" in err
     assert "its data are efefefefefef, and synthetic-hi has" in err
     assert "is not that of corpus synthetic-hi" in err
 
@@ -657,8 +910,7 @@ def test_what_is_no_bundle_is_one_line_and_leaves_nothing(call: Call, packed: Pa
 
 
 def test_a_bomb_is_not_unpacked(call: Call, packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmark.harness import admission
-    from benchmark.store import unpacking
+    from benchmark.store import attached, unpacking
 
     monkeypatch.setattr(unpacking, "MOST_OF_ONE", 100)
     assert "more than 100" in call("merge", packed, "--into", "new")[2]
@@ -667,9 +919,9 @@ def test_a_bomb_is_not_unpacked(call: Call, packed: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(unpacking, "MOST_BYTES", 1000)
     assert "more than 1,000; bundle it in parts" in call("merge", packed, "--into", "new")[2]
     monkeypatch.setattr(unpacking, "MOST_BYTES", 2**32)
-    monkeypatch.setattr(admission, "MOST_TEXT", 100)
+    monkeypatch.setattr(attached, "MOST_TEXT", 100)
     code, _, err = call("merge", packed, "--into", "new", "--accept-data", "abababab")
-    assert code == 2 and "its transcripts would have" in err
+    assert code == 2 and "its transcripts hold more than 100 bytes of text" in err
     shutil.rmtree("new")
 
 
