@@ -229,6 +229,9 @@ def draw(found: list[Grid]) -> Figure:
             vmin=0, vmax=100, linewidths=0.6, linecolor="white", annot_kws={"fontsize": 8},
             cbar_kws={"label": "error rate, %"},
         )  # fmt: skip
+        for down, across in zip(*np.nonzero(percent.isna().to_numpy()), strict=True):
+            said = grid.texts.loc[[percent.index[down]]].iloc[0, across]  # FAILED, stopped, gap, or a dash
+            axes.text(across + 0.5, down + 0.5, str(said).lower(), ha="center", va="center", fontsize=7, style="italic")
         bar = axes.collections[0].colorbar
         assert bar is not None
         bar.ax.tick_params(labelsize=8)

@@ -166,6 +166,9 @@ class _Layout:
         """Cells that the legend has."""
         self.legend_width = WIDTH * self.cells / columns - 0.5
         self.legend_columns = legend.columns_for(self.legend_width, self.lines)
+        if over:  # beside panels, it needs no more columns than that its lines find room
+            most = int(_HEIGHT[columns] / legend.PITCH) - 2
+            self.legend_columns = min(self.legend_columns, -(-len(self.lines) // most))
         self.heights = [_HEIGHT[columns]] * rows
         if not over:
             self.heights.append(legend.PITCH * (2 + -(-len(self.lines) // self.legend_columns)))
