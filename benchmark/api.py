@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from benchmark.method import Finisher, Method, MethodConfig
@@ -126,9 +126,16 @@ class Model(Plugin):
     def revision(self) -> str:
         """What fixes the weights: a digest or a commit. Part of every cell's identity."""
 
+    def meant(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of the given options that are part of a cell's id: never a path."""
+        return {name: value for name, value in given.items() if name not in self.places(given)}
+
     @abstractmethod
     def load(self) -> tuple[Any, Any]:
-        """Return ``(model, processor)``: a WhisperForConditionalGeneration in fp32, and its WhisperProcessor."""
+        """Return ``(model, processor)``: a WhisperForConditionalGeneration and its WhisperProcessor.
+
+        The precision is that in which it is decoded, timed and stored; the harness trains and prunes it in fp32.
+        """
 
     def structure(self) -> Structure | None:
         """Return the prunable matrices without reading weights and without a network; None where that cannot be.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from benchmark.search import parameters
@@ -28,6 +29,11 @@ class Plugin(ABC):
 
     def __init__(self, /, **options: Any) -> None:
         self.config = self.Config.parse(options, where=f"options of {self.name!r}")
+
+    @classmethod
+    def places(cls, options: Mapping[str, Any]) -> frozenset[str]:
+        """Return the names of those options that say where something lies on this machine: no id has them."""
+        return frozenset({"path"} & cls.Config.model_fields.keys())
 
     @classmethod
     def card(cls) -> str:

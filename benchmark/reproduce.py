@@ -14,10 +14,11 @@ from typing import Any
 
 import yaml
 
+from benchmark.api import Model, Plugin
 from benchmark.errors import PrunebenchError
 from benchmark.registry import REGISTRY
 from benchmark.spec_files import YARDSTICK, load_spec, override, presets
-from benchmark.specs import LANGUAGE, CorpusSpec, Leaderboard, MethodSpec
+from benchmark.specs import LANGUAGE, CorpusSpec, Leaderboard, MethodSpec, ModelSpec
 from benchmark.store.folders import MARKER, kept_specs, started
 from benchmark.store.records import Record
 
@@ -224,7 +225,7 @@ def _names(spec: Leaderboard, record: Record) -> bool:
         and asked.get("seed") in spec.seeds
         and asked.get("training") in (None, spec.training.model_dump(mode="json"))
         and asked.get("decoding") == spec.decoding.identity()
-        and {"name": model.get("name"), "options": model.get("options")} == spec.model.model_dump(mode="json")
+        and (model.get("name"), model.get("options")) == (spec.model.name, _meant(spec.model))
         and any(_is_of(one.corpus, corpus) for one in spec.per_language())
     )
 
@@ -234,6 +235,12 @@ def _set(method: MethodSpec) -> dict[str, Any]:
     chosen = REGISTRY.get("method", method.name, **method.options)
     options: dict[str, Any] = chosen.config.model_dump(mode="json", exclude_defaults=True)
     return options
+
+
+def _meant(model: ModelSpec) -> dict[str, Any]:
+    """Return a model's options that are in a cell's id."""
+    chosen: Model = REGISTRY.get("model", model.name, **model.options)
+    return chosen.meant(model.options)
 
 
 def _is_of(corpus: CorpusSpec, asked: Mapping[str, Any]) -> bool:
@@ -294,8 +301,10 @@ def _written(spec: dict[str, Any], cells: Collection[str]) -> Recipe:
         if part.get("name") not in REGISTRY.names(kind):
             continue
         options = {**part.get("options", {})}
-        for name, about in REGISTRY.lookup(kind, part["name"]).Config.model_fields.items():
-            if name == "path" or (about.is_required() and name not in options):
+        plugin: type[Plugin] = REGISTRY.lookup(kind, part["name"])
+        places = plugin.places(options)
+        for name, about in plugin.Config.model_fields.items():
+            if name in places or (about.is_required() and name not in options):
                 options[name] = f"FILL IN: {about.description or name}"
                 fill_in.append(f"{kind}.options.{name}")
         spec[kind] = {**part, "options": options}

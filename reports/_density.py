@@ -9,9 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import DataError, SpecError
+from benchmark.errors import DataError, SpecError, StoreError
 from benchmark.registry import REGISTRY
 from benchmark.store.records import PLAN, folder_of, read_record
+from benchmark.store.sources import model_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +53,11 @@ def _densities(folder: Path) -> pd.DataFrame | Unknown:
         return Unknown("no plan is kept (in a bundle, plans are there if it was made with --plans)")
     data = read_record(folder).data
     asked = data["spec"]["model"]
-    found = _structure(str(asked["name"]), json.dumps(asked.get("options") or {}, sort_keys=True))
+    try:
+        options = model_options(folder, asked)
+    except (SpecError, StoreError) as error:
+        return Unknown(f"the shapes of the model are not known here ({error})")
+    found = _structure(str(asked["name"]), json.dumps(options, sort_keys=True))
     if isinstance(found, Unknown):
         return found
 

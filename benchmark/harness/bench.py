@@ -19,6 +19,7 @@ from benchmark.harness.state import State
 from benchmark.measure.decoding import check_decoding
 from benchmark.registry import REGISTRY
 from benchmark.specs import Leaderboard
+from benchmark.whisper.checkpoints import set_language
 from benchmark.whisper.structure import Structure
 
 SAMPLING_RATE = 16_000
@@ -58,6 +59,7 @@ class Bench:
         corpus, model = spec.corpus, spec.model
         self.corpus: Corpus = home.corpus if home else REGISTRY.get("corpus", corpus.name, **corpus.options)
         self.source: Model = home.source if home else REGISTRY.get("model", model.name, **model.options)
+        self._precision = torch.float32
         self._splits: dict[tuple[str, int | None], Evaluation] = home._splits if home else {}
 
     def for_spec(self, spec: Leaderboard) -> Bench:
@@ -79,11 +81,18 @@ class Bench:
         if self._home is not self:
             return self._home._loaded
         model, processor = self.source.load()
+        self._home._precision = model.dtype
+        model.float()
         # Fixed sinusoids (Radford et al. 2022, section 2.2); transformers 5 forgets that when it opens a folder.
         model.get_encoder().embed_positions.requires_grad_(False)
-        if hasattr(processor.tokenizer, "set_prefix_tokens"):
-            processor.tokenizer.set_prefix_tokens(language=self.corpus.language, task="transcribe")
+        set_language(processor, model, self.corpus.language)
         return model, processor
+
+    @property
+    def precision(self) -> torch.dtype:
+        """In which models are decoded, timed and stored; they are trained and pruned in fp32."""
+        _ = self._loaded
+        return self._home._precision
 
     @property
     def processor(self) -> Any:

@@ -14,6 +14,7 @@ from benchmark.harness.batches import stream_order
 from benchmark.harness.bench import Bench, device
 from benchmark.harness.calibration import calibrate
 from benchmark.harness.environment import environment
+from benchmark.harness.checkpoints import Checkpoints
 from benchmark.harness.looking import Eyes, Looks
 from benchmark.harness.seeds import derive
 from benchmark.harness.state import NodeLost, State, Workshop, snapshot
@@ -177,6 +178,8 @@ def evaluate(path: CellPath, bench: Bench, shop: Workshop, run: Path, progress: 
         attempt.discard()
         raise
 
+    if not state.plan.quantised:  # int8 is made of the fp32 weights
+        model.to(bench.precision)
 
 def _measured(
     path: CellPath,

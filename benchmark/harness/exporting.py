@@ -11,6 +11,7 @@ from benchmark.errors import DataError, SpecError, StoreError, nearest
 from benchmark.registry import REGISTRY
 from benchmark.store.folders import MARKER
 from benchmark.store.records import MODEL, PLAN, RECORD, SPEC, Record, latest_of, read_record
+from benchmark.store.sources import model_options
 
 if TYPE_CHECKING:
     from transformers import WhisperForConditionalGeneration, WhisperProcessor
@@ -111,6 +112,7 @@ def _title(record: Record) -> str:
 
 def _attempt(record: Record) -> Source:
     """Open an attempt: the model, and the processor of its base, trimmed as its vocabulary is."""
+    from benchmark.whisper.checkpoints import set_language
     from benchmark.whisper.files import load
     from benchmark.whisper.plan import Plan
     from benchmark.whisper.structure import TOKENS
@@ -126,11 +128,11 @@ def _attempt(record: Record) -> Source:
         )
     model = load(record.path)
     spec = record.data["spec"]["model"]
-    processor = open_plugin(spec["name"], **spec.get("options", {})).processor
+    processor = open_plugin(spec["name"], **model_options(record.path, spec)).processor
     tokens = Plan.load(record.path / PLAN).kept.get(TOKENS)
     language = record.data["spec"]["corpus"].get("language")
-    if language and hasattr(getattr(processor, "tokenizer", None), "set_prefix_tokens"):
-        processor.tokenizer.set_prefix_tokens(language=language, task="transcribe")  # type: ignore[union-attr]
+    if language:
+        set_language(processor, model, language)
     trimmed = processor if tokens is None else trim_processor(processor, tokens)
     return Source(model, trimmed, f"{_title(record)}, cell {record.cell}", record)
 

@@ -46,10 +46,10 @@ class Eyes:
             )
 
     def hear(self, model: Any, plan: Plan) -> list[str]:
-        """Return what the model says under its plan, from a shrunk copy in fp32 and evaluation mode, as in the end."""
+        """Return what the model says under its plan, from a shrunk copy in evaluation mode, as in the end."""
         processor = self.bench.processor
         with torch.no_grad():
-            copy = shrink(model, plan).eval()
+            copy = shrink(model, plan).eval().to(self.bench.precision)
         said = transcribe(
             copy,
             trim_processor(processor, plan.kept[TOKENS]) if TOKENS in plan.kept else processor,

@@ -19,6 +19,7 @@ from benchmark.measure.profile import device_key, profile_models
 from benchmark.registry import REGISTRY
 from benchmark.specs import CorpusSpec, ProfileSpec
 from benchmark.store.records import MODEL, PLAN, Record
+from benchmark.store.sources import model_options
 from benchmark.store.timings import timings, write_timing
 from benchmark.whisper.files import load
 from benchmark.whisper.plan import Plan
@@ -94,7 +95,7 @@ def _timed(
     if not artefacts:
         return None
     base = _common(artefacts)
-    source = REGISTRY.get("model", base["model"]["name"], **base["model"].get("options", {}))
+    source = REGISTRY.get("model", base["model"]["name"], **model_options(artefacts[0].path, base["model"]))
     dense, processor = source.load()
     models: dict[str, tuple[Any, Any]] = {DENSE: (dense, processor)}
     for record in artefacts:

@@ -155,7 +155,7 @@ def _context(spec: Leaderboard) -> dict[str, Any]:
     model: Model = REGISTRY.get("model", spec.model.name, **spec.model.options)
     corpus: Corpus = REGISTRY.get("corpus", spec.corpus.name, **spec.corpus.options)
     return {
-        "model": {"name": spec.model.name, "options": spec.model.options, "revision": model.revision},
+        "model": {"name": spec.model.name, "options": model.meant(spec.model.options), "revision": model.revision},
         "corpus": {
             **corpus.identity((spec.corpus.train, *spec.corpus.evaluate)),
             "language": corpus.language,

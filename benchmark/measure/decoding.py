@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _TASK = "transcribe"
+_ENGLISH = "en"
 
 
 class Decoding(Frozen):
@@ -135,7 +136,8 @@ def _check_windows(model: Any, features: np.ndarray) -> None:
         )
 
 
-def _is_multilingual(model: Any) -> bool:
+def is_multilingual(model: Any) -> bool:
+    """Whether a prompt of this model names language and task."""
     config = model.generation_config
     return bool(getattr(config, "lang_to_id", None)) and getattr(config, "is_multilingual", True)
 
@@ -144,11 +146,13 @@ def _prompt(model: Any, language: str) -> list[int]:
     """Return the ids a transcript starts with: start, language and task (multilingual only), no time stamps."""
     config = model.generation_config
     ids = [config.decoder_start_token_id]
-    if _is_multilingual(model):
+    if is_multilingual(model):
         known = {token.strip("<|>"): number for token, number in config.lang_to_id.items()}
         if language not in known:
             raise SpecError(f"this model does not know the language {language!r}{nearest(language, known)}")
         ids += [known[language], config.task_to_id[_TASK]]
+    elif getattr(config, "is_multilingual", None) is False and language != _ENGLISH:
+        raise SpecError(f"this model knows English (en) alone, and not {language!r}: take a multilingual one")
     plain = getattr(config, "no_timestamps_token_id", None)
     return ids if plain is None else [*ids, plain]
 

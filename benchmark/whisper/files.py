@@ -19,6 +19,7 @@ from benchmark.registry import REGISTRY
 from benchmark.store.checksums import seal, verify
 from benchmark.store.folders import check_format, check_new, read_json
 from benchmark.store.records import MODEL, PLAN, RECORD, SPEC
+from benchmark.store.sources import model_options
 from benchmark.whisper._selfcheck import check_folder
 from benchmark.whisper.card import About, write_card
 from benchmark.whisper.modeling_pruned_whisper import SHAPE_FORMAT, PrunedWhisperForConditionalGeneration
@@ -176,7 +177,7 @@ def _load_attempt(folder: Path) -> WhisperForConditionalGeneration:
     if plan.digest() != (record.get("plan") or {}).get("digest"):
         raise StoreError(f"{folder / PLAN}: not the plan that the record names; restore it, or {way_out}")
     state = read_state(folder / MODEL)
-    source = REGISTRY.get("model", spec["name"], **spec.get("options", {}))
+    source = REGISTRY.get("model", spec["name"], **model_options(folder, spec))
     if source.revision != spec.get("revision"):
         raise StoreError(
             f"{folder}: made from {spec['name']} at revision {spec.get('revision')}, and here it is {source.revision}; "

@@ -13,10 +13,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmark.errors import DataError, SpecError
+import benchmark
+from benchmark.errors import DataError, SpecError, StoreError
 from benchmark.harness.tree import grow
 from benchmark.registry import REGISTRY
+from benchmark.reproduce import of_cell
 from benchmark.specs import Leaderboard
+from benchmark.store.folders import keep_spec
+from benchmark.store.records import Record, latest
 from benchmark.whisper.models.nano import HERE
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -61,7 +65,7 @@ def test_half_precision_on_disk_is_single_in_memory(folder: Path) -> None:
     assert {p.dtype for p in loaded.parameters()} == {torch.float32}
 
 
-def test_the_revision_of_a_folder_follows_its_weights_and_nothing_else(folder: Path) -> None:
+def test_the_revision_of_a_folder_follows_its_weights_and_not_its_place_or_card(folder: Path) -> None:
     before = model(source=str(folder)).revision
     assert len(before) == 16
     (folder / "README.md").write_text("changed")
@@ -143,3 +147,68 @@ def test_what_is_no_whisper_is_one_line(folder: Path, spoil: str) -> None:
     with pytest.raises(DataError) as error:
         model(source=str(folder)).load()
     assert one_line(error).startswith(f"model 'whisper': {folder} cannot be opened: ")
+
+
+# --- what a cell's id is made of --------------------------------------------------------------------------------------
+
+
+def cell_of(**options: Any) -> Any:
+    asked = {"model": {"name": "whisper", "options": options}, "grid": [{"methods": ["dense"]}]}
+    (path,) = grow(Leaderboard.parse(asked, "a test")).cells
+    return path.cell
+
+
+def test_golden_ids_of_names_on_the_hub() -> None:
+    assert cell_of(source="openai/whisper-small", revision=COMMIT).id == "61a1ce1c5f437467"
+    assert cell_of(revision=COMMIT).id == "8f962d40bc7e4aef"
+
+
+def test_where_a_folder_lies_is_no_part_of_an_id_and_what_is_in_it_is(folder: Path) -> None:
+    before = cell_of(source=str(folder))
+    assert "source" not in before.model["options"] and str(folder.parent) not in str(before.identity())
+    moved = folder.rename(folder.with_name("elsewhere"))
+    assert cell_of(source=str(moved)).id == before.id
+    config = json.loads((moved / "generation_config.json").read_text())
+    (moved / "generation_config.json").write_text(json.dumps(config | {"suppress_tokens": [5]}))
+    assert cell_of(source=str(moved)).id != before.id
+
+
+def test_precision_and_attention_are_part_of_an_id_unless_they_are_the_usual(folder: Path) -> None:
+    plain = {"source": str(folder)}
+    options = [{}, {"dtype": "bf16"}, {"dtype": "fp16"}, {"attention": "eager"}]
+    assert len({cell_of(**plain, **some).id for some in options}) == len(options)
+    assert cell_of(**plain, dtype="fp32", attention="sdpa").id == cell_of(**plain).id
+
+
+def run_in_half(folder: Path, out: Path) -> Record:
+    spec = {
+        "model": {"name": "whisper", "options": {"source": str(folder), "dtype": "bf16"}},
+        "corpus": {"name": "synthetic-hi", "evaluate": {"test": 4}},
+        "grid": [{"methods": ["shipped"]}],
+        "profile": None,
+    }
+    benchmark.run(Leaderboard.parse(spec, "a test"), out=out, workers=0, quiet=True)
+    (record,) = latest(out)
+    assert record.ok
+    return record
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_of_a_folder_in_half_precision(folder: Path, tmp_path: Path) -> None:
+    """Its model is opened again by the path in the run's spec; where that is gone, one line says so."""
+    record = run_in_half(folder, tmp_path / "run")
+    asked = record.data["spec"]["model"]
+    assert asked == {"name": "whisper", "options": {"dtype": "bf16"}, "revision": model(source=str(folder)).revision}
+    opened = benchmark.load(record.path)
+    assert opened.dtype == torch.bfloat16
+    assert record.data["counts"]["bytes"] < 2.2 * record.data["counts"]["params_stored"]
+    recipe = of_cell(record)
+    assert recipe.fill_in == ("model.options.source",) and str(folder) not in str(recipe.spec)
+    moved = folder.rename(folder.with_name("elsewhere"))
+    with pytest.raises(StoreError) as error:
+        benchmark.load(record.path)
+    assert f"looked at {folder}" in one_line(error) and asked["revision"] in one_line(error)
+    keep_spec(
+        tmp_path / "run", {"normalizer": "auto", "model": {"name": "whisper", "options": {"source": str(moved)}}}, []
+    )
+    assert benchmark.load(record.path).dtype == torch.bfloat16

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -17,8 +18,14 @@ from benchmark.registry import REGISTRY
 if TYPE_CHECKING:
     from benchmark.whisper.structure import Structure
 
-_CHUNK = 1 << 22
 _COMMIT = 40
+_BESIDE = (
+    *("config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json"),
+    *("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json"),
+    *("special_tokens_map.json", "normalizer.json"),
+)
+"""What makes a transcript besides the weights."""
+_PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 class WhisperConfig(Config):
@@ -26,18 +33,37 @@ class WhisperConfig(Config):
 
     source: str = Field(default="openai/whisper-tiny", min_length=1, description="a folder, or a name on the hub")
     revision: str | None = Field(default=None, description="of a hub name: the commit, 40 hex digits; pins the weights")
+    dtype: Literal["fp32", "bf16", "fp16"] = Field(
+        default="fp32", description="in which it is decoded, timed and stored; trained are fp32 weights (see training)"
+    )
+    attention: Literal["sdpa", "eager"] = Field(default="sdpa", description="which code computes attention")
 
 
 @REGISTRY.register("model", "whisper")
 class Whisper(Model):
     """Any Whisper that transformers opens: `source` is a local folder, or a name on the Hugging Face hub.
 
-    A folder's revision is a digest of its weights; its path, as written, is part of a cell's id, so write a short one.
+    OpenAI's, Distil-Whisper's and fine-tuned ones, multilingual or English-only, with 80 or 128 mel bands. A folder's
+    revision is a digest of its weights, configs and tokenizer; where it lies is no part of a cell's id.
     A hub name needs the commit (`revision`): a branch moves, and a record must say which weights it is about. The hub
     is asked when the model is loaded, never before, and not at all where its cache holds that commit.
     """
 
     Config = WhisperConfig
+
+    @classmethod
+    def places(cls, options: Mapping[str, Any]) -> frozenset[str]:
+        """Return ``source`` where it is a folder, which is where no commit stands beside it."""
+        return frozenset({"source"} if options.get("revision") is None else ())
+
+    def meant(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the given options without a folder's path, and without a precision and attention that are the usual.
+
+        What this class knew first stays as it was written, so that ids of old records stay.
+        """
+        fields = self.Config.model_fields
+        usual = {name for name in ("dtype", "attention") if given.get(name) == fields[name].default}
+        return {name: value for name, value in super().meant(given).items() if name not in usual}
 
     @property
     def _folder(self) -> Path | None:
@@ -46,7 +72,7 @@ class Whisper(Model):
 
     @cached_property
     def revision(self) -> str:
-        """The commit on the hub, or 16 hex digits of SHA-256 over a folder's weights.
+        """The commit on the hub, or 16 hex digits of SHA-256 over a folder's weights, configs and tokenizer.
 
         Raises:
             SpecError: a hub name without its commit, a path where nothing is, or a folder with a commit.
@@ -68,7 +94,7 @@ class Whisper(Model):
         return commit
 
     def load(self) -> tuple[Any, Any]:
-        """Return ``(model, processor)`` in fp32, in evaluation mode.
+        """Return ``(model, processor)`` in the precision that was asked for, in evaluation mode.
 
         Raises:
             DataError: what is there is no Whisper that transformers opens, or the hub cannot be reached.
@@ -78,7 +104,10 @@ class Whisper(Model):
         from transformers import AutoConfig, WhisperForConditionalGeneration, WhisperProcessor
         from transformers.utils import logging
 
+        from benchmark.whisper.checkpoints import completed
+
         logging.disable_progress_bar()
+        asked = {"dtype": getattr(torch, _PRECISIONS[self.config.dtype]), "attn_implementation": self.config.attention}
         source = self.config.source
         pinned: dict[str, Any] = {} if self._folder is not None else {"revision": self.revision}
         try:
@@ -86,14 +115,14 @@ class Whisper(Model):
             if kind != "whisper":  # transformers would fill a Whisper with random weights
                 raise ValueError(f"it is a model of type {kind!r}, and no Whisper")
             opened: Any = WhisperForConditionalGeneration  # which the types say gives a model, and nothing about it
-            model, found = opened.from_pretrained(source, dtype=torch.float32, output_loading_info=True, **pinned)
+            model, found = opened.from_pretrained(source, output_loading_info=True, **asked, **pinned)
             if found["missing_keys"]:
                 raise ValueError(f"its files lack the weights {sorted(found['missing_keys'])[0]}")
             processor = WhisperProcessor.from_pretrained(source, **pinned)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            return completed(model.eval(), processor), processor
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, DataError) as error:
             said = " ".join(str(error).split())
             raise DataError(f"model 'whisper': {source} cannot be opened: {said[:300]}") from None
-        return model.eval(), processor
 
     def structure(self) -> Structure | None:
         """Return the prunable matrices, by the folder's configuration, or that of the commit in the hub's local cache.
@@ -137,15 +166,14 @@ class Whisper(Model):
 
 
 def _digest(folder: Path) -> str:
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
+    """Return a digest of the weights and of what lies beside them and makes a transcript; large files are read once."""
+    from benchmark.corpora._digests import digests
+
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
         raise DataError(f"{folder}: no *.safetensors there; save the model with save_pretrained first")
+    files = [*weights, *(path for name in _BESIDE if (path := folder / name).is_file())]
     digest = hashlib.sha256()
-    for path in files:
-        try:
-            with path.open("rb") as stream:
-                while chunk := stream.read(_CHUNK):
-                    digest.update(chunk)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    for path, found in zip(files, digests(files), strict=True):
+        digest.update(f"{path.name} {found}\n".encode())
     return digest.hexdigest()[:16]
