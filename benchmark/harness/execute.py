@@ -14,7 +14,6 @@ from benchmark.harness.batches import stream_order
 from benchmark.harness.bench import Bench, device
 from benchmark.harness.calibration import calibrate
 from benchmark.harness.environment import environment
-from benchmark.harness.checkpoints import Checkpoints
 from benchmark.harness.looking import Eyes, Looks
 from benchmark.harness.seeds import derive
 from benchmark.harness.state import NodeLost, State, Workshop, snapshot
