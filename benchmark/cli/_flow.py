@@ -14,10 +14,11 @@ from benchmark.specs import Leaderboard
 if TYPE_CHECKING:
     import pandas as pd
 
+    from benchmark.harness.executors.interface import Executor
     from benchmark.store.records import Record
 
 
-def carry_out(spec: Leaderboard, out: Path, workers: int | None, quiet: bool) -> int:
+def carry_out(spec: Leaderboard, out: Path, executor: Executor, quiet: bool) -> int:
     """Run what is missing, time it, write the reports and print the table; return the exit code."""
     from benchmark.harness.tree import grown
     from benchmark.store.folders import check_run
@@ -27,7 +28,7 @@ def carry_out(spec: Leaderboard, out: Path, workers: int | None, quiet: bool) ->
     check_run(out)
     from benchmark.harness import run as harness
 
-    outcome = harness.run(spec, out=out, workers=workers, quiet=quiet)
+    outcome = harness.run(spec, out=out, quiet=quiet, executor=executor)
     if spec.profile is not None:
         harness.profile(out, spec, quiet=quiet)
     cells = {path.cell.id for tree in trees for path in tree.cells}

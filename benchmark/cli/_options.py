@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchmark.errors import SpecError
 from benchmark.spec_files import fractions, integers, items, load_spec, override, validate
 from benchmark.specs import Leaderboard
+
+if TYPE_CHECKING:
+    from benchmark.harness.executors.interface import Executor
 
 Methods = Annotated[
     str | None, typer.Option("--methods", help="Only these methods, and dense: a,b. Others join the rows they fit.")
@@ -30,7 +34,29 @@ Languages = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder.  \\[default: out/<name of the spec>]")]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=0, help="Worker processes; 0: this one.  \\[default: a core each]")
+    int | None,
+    typer.Option(
+        "--workers", min=0, help="Worker processes; 0: this one.  \\[default: one a GPU, or else a core each]"
+    ),
+]
+ExecutorName = Annotated[
+    str, typer.Option("--executor", help="Where workers run: local, or ray (tasks of a Ray cluster, extra ray).")
+]
+Threads = Annotated[
+    int, typer.Option("--threads", min=1, help="CPU threads of each worker; runs are equal at equal threads.")
+]
+Gpus = Annotated[
+    float | None,
+    typer.Option(
+        "--gpus",
+        min=0,
+        max=1,
+        help="GPUs of each worker: 1, 0.5 (two share one), 0.  \\[default: 1 where there are any]",
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option("--ray-address", help="Of a Ray cluster: auto, HOST:PORT.  \\[default: one is started here]"),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 SpecSource = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or the name of a preset.")]
@@ -60,6 +86,22 @@ def read_spec(
         languages=None if languages is None else items(languages, "--languages"),
     )
     return validate(chosen)
+
+
+def executor_of(name: str, workers: int | None, threads: int, gpus: float | None, ray_address: str | None) -> Executor:
+    """Return the executor that the flags ask for.
+
+    Raises:
+        SpecError: no such executor, or one that does not know a flag.
+    """
+    from benchmark.harness.executors.interface import executor
+
+    options: dict[str, Any] = {"workers": workers, "threads": threads, "gpus": gpus}
+    if ray_address is not None:
+        options["address"] = ray_address
+        if name == "local":
+            raise SpecError(f"--ray-address {ray_address} is for --executor ray, and this is --executor local")
+    return executor(name, options)
 
 
 def folder_of(spec: Leaderboard, out: Path | None) -> Path:

@@ -26,6 +26,10 @@ def leaderboard(
     languages: options.Languages = None,
     out: options.Out = None,
     workers: options.Workers = None,
+    executor: options.ExecutorName = "local",
+    threads: options.Threads = 1,
+    gpus: options.Gpus = None,
+    ray_address: options.RayAddress = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Compare methods on an embedded model and corpus: train, prune, measure, time, report.
@@ -34,7 +38,8 @@ def leaderboard(
     """
     source = preset or ("default" if languages is None else "languages")
     spec = options.read_spec(source, methods, budgets, seeds, steps, normalizer, languages)
-    raise typer.Exit(carry_out(spec, options.folder_of(spec, out), workers, quiet))
+    where = options.executor_of(executor, workers, threads, gpus, ray_address)
+    raise typer.Exit(carry_out(spec, options.folder_of(spec, out), where, quiet))
 
 
 @REGISTRY.register("verb", "leaderboard")

@@ -19,11 +19,16 @@ def run(
     languages: options.Languages = None,
     out: options.Out = None,
     workers: options.Workers = None,
+    executor: options.ExecutorName = "local",
+    threads: options.Threads = 1,
+    gpus: options.Gpus = None,
+    ray_address: options.RayAddress = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Carry out a spec: train, prune, measure, time, report. Finished cells are not done again."""
     chosen = options.read_spec(spec, methods, budgets, seeds, steps, normalizer, languages)
-    raise typer.Exit(carry_out(chosen, options.folder_of(chosen, out), workers, quiet))
+    where = options.executor_of(executor, workers, threads, gpus, ray_address)
+    raise typer.Exit(carry_out(chosen, options.folder_of(chosen, out), where, quiet))
 
 
 @REGISTRY.register("verb", "run")

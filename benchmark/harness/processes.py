@@ -12,24 +12,36 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import IO, Any
 
 THREADS = 1
-"""Threads of each worker: two workers of one thread finish a small model's steps faster than one worker of two."""
+"""Threads of each worker unless told: two workers of one finish a small model's steps faster than one worker of two."""
 
 Emit = Callable[[dict[str, Any]], None]
 
 
-def spawn(arguments: Sequence[str]) -> subprocess.Popen[str]:
-    """Start ``prunebench`` with ``arguments``; it imports its libraries and then waits for its order."""
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": str(THREADS),
-        "MKL_NUM_THREADS": str(THREADS),
+def surroundings(threads: int) -> dict[str, str]:
+    """Return what the environment of every worker says, wherever it is started."""
+    return {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
         "TOKENIZERS_PARALLELISM": "false",
         "TRANSFORMERS_VERBOSITY": "error",
     }
+
+
+def spawn(
+    arguments: Sequence[str],
+    threads: int = THREADS,
+    extra: Mapping[str, str] | None = None,
+    errors: IO[bytes] | None = None,
+) -> subprocess.Popen[str]:
+    """Start ``prunebench`` with ``arguments``; it imports its libraries and then waits for its order.
+
+    ``extra`` is further environment; ``errors`` takes what it prints to standard error (None: that of this process).
+    """
+    environment = {**os.environ, **surroundings(threads), **(extra or {})}
     # -P: a folder named benchmark where the user stands must not be taken for the package.
     command = [sys.executable, "-P", "-m", "benchmark", *arguments]
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, bufsize=1
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, bufsize=1
     )
 
 
@@ -66,27 +78,44 @@ def reap(processes: Iterable[subprocess.Popen[str]]) -> None:
             process.wait()
 
 
-def receive(threads: int = THREADS) -> tuple[dict[str, Any] | None, Emit]:
-    """In a worker: return its order, with the plug-ins it names imported, and how to report.
+def reporting() -> Emit:
+    """In a process that ``spawn`` started: return how to report, and leave nobody else that way.
 
-    None where whoever started it died before. Events go to what was standard output; whatever a plug-in prints goes
-    to standard error.
+    Events go to what was standard output; whatever a plug-in or a library prints goes to standard error.
     """
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    import torch
-    import transformers  # noqa: F401  (imported while the driver prepares the data)
-
-    torch.set_num_threads(threads)
 
     def emit(event: dict[str, Any]) -> None:
         print(json.dumps(event), flush=True, file=events)
 
+    return emit
+
+
+def ordered() -> dict[str, Any] | None:
+    """Wait for the order and return it; None where whoever started this process died before."""
     line = sys.stdin.readline()
-    if not line:
-        return None, emit
-    found: dict[str, Any] = json.loads(line)
+    return json.loads(line) if line else None
+
+
+def equip(found: Mapping[str, Any]) -> None:
+    """Import the plug-ins that an order names."""
     sys.path += [place for place in found["path"] if place not in sys.path]
     for module in found["modules"]:
         importlib.import_module(module)
+
+
+def receive(threads: int = THREADS) -> tuple[dict[str, Any] | None, Emit]:
+    """In a worker: return its order, with the plug-ins it names imported, and how to report.
+
+    None where whoever started it died before.
+    """
+    emit = reporting()
+    import torch
+    import transformers  # noqa: F401  (imported while the driver prepares the data)
+
+    torch.set_num_threads(threads)
+    found = ordered()
+    if found is not None:
+        equip(found)
     return found, emit

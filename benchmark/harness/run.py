@@ -13,18 +13,18 @@ from typing import Any
 
 from filelock import Timeout
 
-from benchmark.errors import PrunebenchError
-from benchmark.harness.processes import THREADS, listen, order, reap, spawn
+from benchmark.errors import PrunebenchError, SpecError
+from benchmark.harness.executors.interface import Executor, Job
+from benchmark.harness.executors.local import Local
+from benchmark.harness.full_disk import told_when_full
 from benchmark.harness.progress import Bars
 from benchmark.harness.tree import Tree, grow, grown
-from benchmark.harness.worker import Worker, claim
+from benchmark.harness.worker import claim
 from benchmark.registry import REGISTRY
 from benchmark.spec_files import as_spec
 from benchmark.specs import CorpusSpec, Leaderboard, ProfileSpec
 from benchmark.store.folders import MARKER, check_run, keep_spec, kept_specs, open_run
 from benchmark.store.records import Record, finished, latest, read_record
-
-EVENTS = {"unit", "done", "failed", "stopped"}
 
 
 @dataclass
@@ -40,31 +40,38 @@ def run(
     out: Path | str | None = None,
     workers: int | None = None,
     quiet: bool = False,
+    executor: Executor | None = None,
 ) -> RunOutcome:
     """Bring every cell of ``spec`` to a record in the run folder ``out``; what is finished is not done again.
 
     ``spec`` may be a spec, a mapping, a YAML file, or the name of a preset.
-    ``workers`` is the number of processes, each of one thread (None: one per core, at most one per cell; on a GPU,
-    one); 0 works in this process, and so does a leaderboard with a plug-in that was defined in ``__main__``.
+    ``workers`` is the number of processes here, each of one thread (None: one per GPU, or where there is none one per
+    core; at most one per cell); 0 works in this process, and so does a leaderboard with a plug-in that was defined in
+    ``__main__``. ``executor`` says it in more detail, and instead: ``benchmark.harness.executors.interface``.
 
     Raises:
-        PrunebenchError: a wrong spec, unusable data, or an unwritable folder; failed cells do not raise.
+        PrunebenchError: a wrong spec, unusable data, an unwritable folder or a full disk; failed cells do not raise.
     """
     spec = as_spec(spec)
     folder = check_run(Path(out) if out is not None else Path("out") / spec.name)
+    if executor is not None and workers is not None:
+        raise SpecError(f"workers = {workers} beside an executor: give it to the executor")
+    chosen = executor or Local(workers=workers)
     outcome = RunOutcome([])
-    for tree in grown(spec):  # a language after the other: each uses all workers
-        records = _finish(tree, folder, workers, quiet)
-        outcome.records += records
-        outcome.failed += [record for record in records if record.failed]
+    with told_when_full(folder):
+        for tree in grown(spec):  # a language after the other: each uses all workers
+            records = _finish(tree, folder, chosen, quiet)
+            outcome.records += records
+            outcome.failed += [record for record in records if record.failed]
     return outcome
 
 
-def _finish(tree: Tree, folder: Path, workers: int | None, quiet: bool) -> list[Record]:
+def _finish(tree: Tree, folder: Path, executor: Executor, quiet: bool) -> list[Record]:
     """Bring every cell of a tree to a record, and return the newest of each."""
     missing = [path for path in tree.cells if finished(folder, path.cell.id) is None]
     if missing:
-        _work(tree, folder, folder / "work" / "jobs" / secrets.token_hex(6), workers, quiet)
+        marks = folder / "work" / "jobs" / secrets.token_hex(6)
+        _work(Job(tree, folder, marks, _modules(tree)), executor, quiet)
         _tidy(tree, folder)
     else:
         _begin(tree, folder)
@@ -78,44 +85,21 @@ def _begin(tree: Tree, folder: Path) -> None:
     keep_spec(folder, tree.spec.model_dump(mode="json"), [path.cell.id for path in tree.cells])
 
 
-def _work(tree: Tree, folder: Path, job: Path, workers: int | None, quiet: bool) -> None:
-    count = _workers(tree, workers)
+def _work(job: Job, executor: Executor, quiet: bool) -> None:
+    tree, folder = job.tree, job.folder
     with Bars(tree, folder, quiet) as bars:
-        # Workers import their libraries while this process makes the data; then they are told to begin.
-        processes = [spawn(["worker", str(folder.resolve()), str(job.resolve()), str(THREADS)]) for _ in range(count)]
         try:
-            _prepare(tree, bars)
-            _begin(tree, folder)
-            job.mkdir(parents=True)
-            if count == 0:
-                _work_here(tree, folder, job, bars)
-                return
-            readers = [listen(process, bars.event, EVENTS) for process in processes]
-            for process in processes:
-                order(process, {"spec": tree.spec.model_dump(mode="json")}, _modules(tree))
-            for reader in readers:
-                reader.join()
-            codes = [process.wait() for process in processes]
+            # Workers import their libraries while this process makes the data; then they are told to begin.
+            with executor.team(job) as team:
+                _prepare(tree, bars)
+                _begin(tree, folder)
+                job.marks.mkdir(parents=True)
+                ended = team.work(bars.event)
         finally:
-            reap(processes)
-            shutil.rmtree(job, ignore_errors=True)
+            shutil.rmtree(job.marks, ignore_errors=True)
     settled = {record.cell for record in latest(folder) if not record.stopped}
-    if any(codes) and any(path.cell.id not in settled for path in tree.cells):  # else another worker has done its part
-        raise PrunebenchError(
-            f"a worker process ended with code {next(filter(None, codes))}; what it said stands above. "
-            "Finished cells are kept: run the same command again"
-        )
-
-
-def _work_here(tree: Tree, folder: Path, job: Path, bars: Bars) -> None:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(THREADS)  # as in a worker process: results depend on it
-    try:
-        Worker(tree, folder, job, bars.event).work()
-    finally:
-        torch.set_num_threads(threads)
+    if ended and any(path.cell.id not in settled for path in tree.cells):  # else another worker has done their part
+        raise PrunebenchError(f"{ended[0]}. Finished cells are kept: run the same command again")
 
 
 def _owners(tree: Tree) -> set[str]:
@@ -126,19 +110,13 @@ def _owners(tree: Tree) -> set[str]:
     return {REGISTRY.lookup(kind, name).__module__ for kind, name in named}
 
 
-def _modules(tree: Tree) -> list[str]:
-    """Return what a worker must import by name, because this process has registered it by hand."""
-    return sorted(_owners(tree) - {"__main__"})
+def _modules(tree: Tree) -> tuple[str, ...] | None:
+    """Return what a worker must import by name, because this process has registered it by hand.
 
-
-def _workers(tree: Tree, asked: int | None) -> int:
-    import torch
-
-    if "__main__" in _owners(tree):
-        return 0  # registered in a notebook or script, which no other process can import
-    if asked is not None:
-        return min(asked, len(tree.cells))  # more find nothing to do
-    return 1 if torch.cuda.is_available() else max(1, min(os.cpu_count() or 1, len(tree.cells)))
+    None where that is a notebook or a script, which no other process can import.
+    """
+    owners = _owners(tree)
+    return None if "__main__" in owners else tuple(sorted(owners))
 
 
 def _prepare(tree: Tree, bars: Bars) -> None:

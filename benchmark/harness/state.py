@@ -102,9 +102,21 @@ class Workshop:
         return not optimizer or (self.path(node) / "optimizer.safetensors").is_file()
 
     def save(self, node: str, state: State) -> None:
-        """Write a state; the mark comes last, so a process that dies here leaves nothing that looks finished."""
+        """Write a state; the mark comes last, so a process that dies here leaves nothing that looks finished.
+
+        Raises:
+            OSError, SafetensorError: it cannot be written; nothing of it is left.
+        """
         self.drop(node)
-        folder = self.path(node)
+        try:
+            self._write(self.path(node), state)
+            write_atomically(self._mark(node), json.dumps(asdict(state.ledger)).encode())
+        except BaseException:
+            self.drop(node)  # what a full disk has no room for must not fill it
+            raise
+
+    @staticmethod
+    def _write(folder: Path, state: State) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         save_file(state.weights or {}, folder / "model.safetensors")
         if state.optimizer is not None:
@@ -118,7 +130,6 @@ class Workshop:
         state.decided.save(folder / "decided.safetensors")
         for file in folder.iterdir():  # what the mark vouches for must be on disk before the mark is
             sync(file)
-        write_atomically(self._mark(node), json.dumps(asdict(state.ledger)).encode())
 
     def load(self, node: str | None, *, optimizer: bool = True) -> State:
         """Read a state back (None: the model as it came), and note that it was used.

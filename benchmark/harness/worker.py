@@ -6,13 +6,16 @@ workers, of one run or of two, never compute a node twice, and a killed one cost
 
 from __future__ import annotations
 
+import secrets
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
 
-from benchmark.errors import PrunebenchError
+from benchmark.errors import PrunebenchError, StoreError
+from benchmark.harness.full_disk import is_full, told_when_full
 from benchmark.harness.processes import Emit, receive
 from benchmark.harness.tree import CellPath, Node, Tree, grow
 from benchmark.harness.watch import LookFailedError, Stopped, Watch
@@ -32,6 +35,28 @@ def claim(run: Path, name: str) -> FileLock:
     locks = run / "work" / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     return FileLock(locks / f"{name}.lock")
+
+
+def check_locks(run: Path) -> None:
+    """Refuse a disk without kernel file locks: ``filelock`` makes do with marks there, which a dead process leaves.
+
+    Raises:
+        StoreError: it has none.
+    """
+    lock = claim(run, f"check-{secrets.token_hex(6)}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            lock.acquire()
+        kernel = not isinstance(lock, SoftFileLock)
+        lock.release()
+    except NotImplementedError:  # an older filelock
+        kernel = False
+    Path(lock.lock_file).unlink(missing_ok=True)
+    if not kernel:
+        raise StoreError(
+            f"{run}: this file system has no file locks, so workers would take each other's work; use another"
+        )
 
 
 class Worker:
@@ -73,8 +98,15 @@ class Worker:
         """Work until every cell has a result, or was a failure or stopped in this job.
 
         Raises:
+            DiskFullError: there is no room for what was made; the unit under way is lost, and nothing else.
+            StoreError: a run folder without file locks.
             Exception: what the ``look`` of the watch raised.
         """
+        with told_when_full(self.run):
+            check_locks(self.run)
+            self._work()
+
+    def _work(self) -> None:
         while True:
             open_cells = [path for path in self.tree.cells if not self._settled(path)]
             if not open_cells:
@@ -174,6 +206,8 @@ class Worker:
                 self.shop.drop(error.node)  # made again by whoever needs it next
                 return
         except Exception as error:  # a plug-in may raise anything; its cells fail, by name, and the others go on
+            if is_full(error):  # no fault of the cell, and the next one would meet it too
+                raise
             self._fail(unit, error)
         self.emit({"done": name})
 
@@ -218,5 +252,9 @@ def main(arguments: list[str]) -> int:
     told, emit = receive(threads)
     if told is None:
         return 1  # the driver died while it prepared
-    Worker(grow(Leaderboard.parse(told["spec"], "the job's spec")), run, job, emit).work()
+    try:
+        Worker(grow(Leaderboard.parse(told["spec"], "the job's spec")), run, job, emit).work()
+    except PrunebenchError as error:
+        emit({"fatal": str(error)})
+        return 2
     return 0

@@ -13,6 +13,7 @@ import pytest
 
 from benchmark.api import Report
 from benchmark.cli.main import invoke
+from benchmark.harness.executors.local import Local
 from benchmark.registry import REGISTRY, Failure
 from benchmark.store.folders import MARKER, keep_spec
 from benchmark.store.records import Record
@@ -240,7 +241,7 @@ def test_leaderboard_runs_profiles_and_reports(call, harness):
     where = Path("out/default")
     assert (code, err) == (0, "")
     assert harness.asked == [
-        ("run", "default", {"out": where, "workers": 2, "quiet": True}),
+        ("run", "default", {"out": where, "quiet": True, "executor": Local(workers=2)}),
         ("profile", where),
         ("report", "hindi", 23),
     ]

@@ -13,6 +13,7 @@ import pytest
 
 from benchmark.cli import _flow
 from benchmark.cli.main import invoke
+from benchmark.harness.executors.local import Local
 from benchmark.store.folders import MARKER, keep_spec, open_run
 from benchmark.store.score import score
 from tests import fake_normalizers as fakes
@@ -225,7 +226,7 @@ def test_a_run_ends_with_its_records_and_without_scores(
     monkeypatch.setattr(tree, "grown", lambda spec: [SimpleNamespace(cells=[path])])
     monkeypatch.setattr(harness, "run", lambda spec, **how: SimpleNamespace(failed=[]))
     asked = SimpleNamespace(profile=None, normalizer="broken", keep_artefacts="front")
-    assert _flow.carry_out(asked, small, None, True) == 1  # type: ignore[arg-type]
+    assert _flow.carry_out(asked, small, Local(), True) == 1  # type: ignore[arg-type]
     said = capsys.readouterr()
     assert broken in said.err and "leaderboard.md" in said.out
     assert len(list(small.glob("runs/*/*/model.safetensors"))) == 1
