@@ -168,6 +168,8 @@ def evaluate(path: CellPath, bench: Bench, shop: Workshop, run: Path, progress: 
     dense = bench.model(state)
     Masker(dense, structure, state.plan).apply_()
     model = shrink(dense, state.plan).eval()
+    if not state.plan.quantised:  # int8 is made of the fp32 weights
+        model.to(bench.precision)
 
     clear_uncommitted(run, cell.id)  # of a process that died: whoever evaluates this cell holds its lock
     attempt = Attempt.create(run, cell.id, cell.identity())
@@ -177,8 +179,6 @@ def evaluate(path: CellPath, bench: Bench, shop: Workshop, run: Path, progress: 
         attempt.discard()
         raise
 
-    if not state.plan.quantised:  # int8 is made of the fp32 weights
-        model.to(bench.precision)
 
 def _measured(
     path: CellPath,
