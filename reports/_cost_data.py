@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmark.store.front import non_dominated
 from reports import _content as content
-from reports._spread_room import Told
+from reports._room import Told
 
 if TYPE_CHECKING:
     import pandas as pd

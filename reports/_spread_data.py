@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reports import _content as content
-from reports._spread_room import Told
+from reports._room import Told
 
 if TYPE_CHECKING:
     import pandas as pd

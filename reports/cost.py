@@ -11,7 +11,7 @@ from benchmark.errors import NothingToReportError
 from benchmark.markdown import plain
 from benchmark.registry import REGISTRY
 from reports import _content as content
-from reports import _spread_room as room
+from reports import _room as room
 from reports._cost_data import SECONDS, Costs, costs, spread_of_seconds
 from reports._cost_picture import draw
 from reports._files import write_all

@@ -12,6 +12,7 @@ from benchmark.figures import INK
 from benchmark.markdown import plain
 from benchmark.registry import REGISTRY
 from reports import _content as content
+from reports import _room as room
 from reports._files import write_all
 from reports._names import shortened
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 KINDS = ("substitutions", "deletions", "insertions")
 COUNTED = (*KINDS, "length", "runaway", "empty")
-MOST_BOARDS = 4
 _LOOKS = {"substitutions": ("#5b7ea6", ""), "deletions": ("#d9b55f", "///"), "insertions": ("#8c3b4a", "...")}
 
 
@@ -42,8 +42,14 @@ class Errors(Report):
             raise NothingToReportError("errors: there is no finished cell with a budget")
         return write_all(
             out, "errors", "\n".join(markdown(found)), csv([table for _, table in found]),
-            lambda: draw(found[:MOST_BOARDS]),
+            lambda: draw(drawn(found)),
         )  # fmt: skip
+
+
+def drawn(found: Sequence[tuple[content.Board, pd.DataFrame]]) -> list[tuple[content.Board, pd.DataFrame]]:
+    """Return what a picture has room for."""
+    tables = room.fitting([table[table["keep"].notna()] for _, table in found])
+    return [(board, table) for (board, _), table in zip(found, tables, strict=False)]
 
 
 def counts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -169,5 +175,6 @@ def markdown(found: Sequence[tuple[content.Board, pd.DataFrame]]) -> Iterator[st
         "an entry with several seeds, all its finished seeds together, so that they add up to its error rate.",
         "- **Length**: units in the hypotheses over units in the references. **Runaway**: hypotheses that decoding had "
         "to cut. **Empty**: hypotheses without a word. Both are counted over all finished seeds.",
+        *(f"- {line}" for line in room.unseen([table[table["keep"].notna()] for _, table in found])),
         "",
     )

@@ -11,7 +11,7 @@ from benchmark.errors import NothingToReportError
 from benchmark.markdown import plain
 from benchmark.registry import REGISTRY
 from reports import _content as content
-from reports import _spread_room as room
+from reports import _room as room
 from reports._files import write_all
 from reports._spread_data import Spread, by_entry, lines, of_how_many, spreads
 from reports._spread_picture import draw

@@ -28,13 +28,21 @@ Some = TypeVar("Some", bound=Told)
 
 def drawn(found: Sequence[Some]) -> list[Some]:
     """Return the first boards whose panels find room; of a first one with too many, those of the tightest budgets."""
-    shown: list[Some] = []
+    return [
+        dataclasses.replace(one, entries=rows)
+        for one, rows in zip(found, fitting([o.entries for o in found]), strict=False)
+    ]
+
+
+def fitting(found: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Return the rows of the first boards that are drawn, as ``drawn`` says; rows have columns block and keep."""
+    shown: list[pd.DataFrame] = []
     room = MOST_PANELS
-    for one in found:
-        panels = one.entries[["block", "keep"]].drop_duplicates()
+    for rows in found:
+        panels = rows[["block", "keep"]].drop_duplicates()
         if len(panels) > room and shown:
             break
-        shown.append(one if len(panels) <= room else dataclasses.replace(one, entries=_tightest(one.entries, panels)))
+        shown.append(rows if len(panels) <= room else _tightest(rows, panels))
         room -= len(panels)
     return shown
 
@@ -49,8 +57,13 @@ def _tightest(entries: pd.DataFrame, panels: pd.DataFrame) -> pd.DataFrame:
 
 def said(found: Sequence[Told]) -> Iterator[str]:
     """Yield what is not in the picture."""
-    shown = drawn(found)
+    return unseen([one.entries for one in found])
+
+
+def unseen(found: Sequence[pd.DataFrame]) -> Iterator[str]:
+    """Yield what of these boards' rows is not in the picture."""
+    shown = fitting(found)
     if len(shown) < len(found):
         yield f"The picture shows the first {len(shown)} of {len(found)} boards."
-    if len(shown[0].entries) < len(found[0].entries):
+    if len(shown[0]) < len(found[0]):
         yield "The picture shows the tightest budgets only."
