@@ -216,6 +216,9 @@ class Corpus(Plugin):
 class Report(Plugin):
     """Writes files from a frame of records."""
 
+    together: ClassVar[str] = ""
+    """Reports that say the same here share what is costly, e.g. a picture: they are written by one process."""
+
     @abstractmethod
     def write(self, frame: Any, out: Any) -> list[Any]:
         """Write into the folder ``out`` and return the paths written."""

@@ -32,6 +32,8 @@ _POLICY = (
 class Page(Report):
     """`leaderboard.html`: self-contained; sorts, filters, switches normalisers, unfolds rows to their provenance."""
 
+    together = "pareto"
+
     def write(self, frame: pd.DataFrame, out: Path | str) -> list[Path]:
         """Write the page.
 

@@ -59,6 +59,7 @@ class Pareto(api.Report):
     """`pareto.png`, `.svg`, `.pdf`, `.html`: error against nominal and stored size, bytes, MACs and measured time."""
 
     Config: ClassVar[type[api.Config]] = ParetoConfig
+    together = "pareto"
 
     def write(self, frame: pd.DataFrame, out: Path | str) -> list[Path]:
         """Write the pictures and the page.

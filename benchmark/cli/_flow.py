@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Sequence
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,15 +138,19 @@ def report_table(
     from benchmark.forked import LARGE, forked
     from benchmark.store.staging import staged
 
-    plugins = [(name, plugin) for name, plugin in REGISTRY.plugins("report") if not only or name in only]
+    wanted = [(name, plugin) for name, plugin in REGISTRY.plugins("report") if not only or name in only]
+    units: dict[str, list[tuple[str, type[Any]]]] = {}  # those of several reports first: they take longest
+    for name, plugin in sorted(wanted, key=lambda named: not named[1].together):
+        units.setdefault(plugin.together or f"{name} alone", []).append((name, plugin))
     written: list[Path] = []
     faults = REGISTRY.clashes("report")
     with staged(out) as folder:
 
-        def write(named: tuple[str, type[Any]]) -> list[Path] | NothingToReportError | str:
-            return _written(*named, table, folder, out)
+        def write(unit: list[tuple[str, type[Any]]]) -> list[tuple[str, list[Path] | NothingToReportError | str]]:
+            return [(name, _written(name, plugin, table, folder, out)) for name, plugin in unit]
 
-        for result in forked(write, plugins, large=len(table) >= LARGE):
+        results = chain.from_iterable(forked(write, list(units.values()), large=len(table) >= LARGE))
+        for _, result in sorted(results, key=itemgetter(0)):
             if isinstance(result, str):
                 faults.append(result)
             elif isinstance(result, NothingToReportError):

@@ -10,7 +10,6 @@ from typing import Literal, get_args
 
 import numpy as np
 import soundfile
-from scipy.signal import resample_poly
 
 from benchmark.errors import DataError
 
@@ -61,6 +60,8 @@ def decode(raw: bytes, where: str) -> np.ndarray:
     if not np.isfinite(mono).all():
         raise AudioError(where, "corrupt audio", "audio holds values that are not finite")
     if rate != RATE:
+        from scipy.signal import resample_poly  # takes a second to import, and whoever only lists corpora need not wait
+
         shared = int(np.gcd(rate, RATE))
         mono = resample_poly(mono, RATE // shared, rate // shared)
     return np.asarray(np.clip(mono, -1, 1), dtype=np.float32)

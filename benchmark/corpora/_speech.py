@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from scipy.signal import firwin, resample_poly
 
 import benchmark
 from benchmark.corpora._espeak import FAILED, HEADER
@@ -160,11 +159,15 @@ def _ratio(rate: int) -> tuple[int, int, np.ndarray]:
     """Return up, down and the low-pass of the change from ``rate`` to 16 kHz (resample_poly would design it anew)."""
     shared = int(np.gcd(rate, RATE))
     up, down = RATE // shared, rate // shared
+    from scipy.signal import firwin  # takes a second to import, and whoever only lists corpora need not wait
+
     taps = firwin(20 * max(up, down) + 1, 1 / max(up, down), window=("kaiser", 5.0))
     return up, down, taps
 
 
 def _to_16k(pcm: np.ndarray, rate: int) -> np.ndarray:
+    from scipy.signal import resample_poly
+
     up, down, taps = _ratio(rate)
     return _int16(resample_poly(pcm.astype(np.float64), up, down, window=taps))
 

@@ -15,7 +15,7 @@ from benchmark.errors import NothingToReportError, StoreError
 from benchmark.store.folders import open_run
 from benchmark.store.frame import frame
 from benchmark.store.records import latest
-from reports import _spread_room
+from reports import _room
 from reports._spread_data import spreads
 from reports._spread_picture import draw
 from reports.spread import SeedSpread
@@ -146,7 +146,7 @@ def test_an_empty_frame_and_nothing_finished(tmp_path: Path) -> None:
 def test_many_boards_are_all_in_the_table_and_few_in_the_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_spread_room, "MOST_PANELS", 5)
+    monkeypatch.setattr(_room, "MOST_PANELS", 5)
     run = tmp_path / "run"
     for steps in (100, 200, 300):
         training = {"steps": steps, "batch": 16, "learning_rate": 2e-4}
@@ -165,7 +165,7 @@ def test_many_boards_are_all_in_the_table_and_few_in_the_picture(
 def test_a_picture_shows_the_tightest_budgets_where_there_are_too_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_spread_room, "MOST_PANELS", 3)
+    monkeypatch.setattr(_room, "MOST_PANELS", 3)
     run = fill(tmp_path / "run", (0, 1))
     for keep in (0.3, 0.7, 0.9):
         commit(run, ok_data(spec("imp", IMP[1], keep), nominal=keep), 0.2, SPLITS)
