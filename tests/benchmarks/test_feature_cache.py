@@ -65,7 +65,7 @@ def test_an_epoch_from_the_cache_is_quicker_than_from_audio(tmp_path: Path, caps
 @pytest.mark.benchmark
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read in the way of Linux")
 def test_what_is_read_is_not_held(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An array is read through in random order by a process that may have a quarter of its size in memory of its own."""
+    """An array is read through in random order by a process that may have a quarter of its size in memory."""
     path = tmp_path / "features.npy"
     shape = (4000, 80, 3000)
     np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)[:] = 0
