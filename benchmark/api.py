@@ -204,6 +204,10 @@ class Corpus(Plugin):
             DataError: the split does not exist, or a file cannot be read.
         """
 
+    def load_for_training(self, split: str, limit: int | None = None) -> Split:
+        """As ``load``, without what can be evaluated and not trained on (speech longer than a window)."""
+        return self.load(split, limit)
+
     def texts(self, split: str) -> Sequence[str]:
         """Return the transcripts of a split alone; a corpus that need not touch its audio for that overrides this.
 

@@ -223,7 +223,7 @@ def _names(spec: Leaderboard, record: Record) -> bool:
     return (
         asked.get("budget") in budgets
         and asked.get("seed") in spec.seeds
-        and asked.get("training") in (None, spec.training.model_dump(mode="json"))
+        and asked.get("training") in (None, spec.training.identity())
         and asked.get("decoding") == spec.decoding.identity()
         and (model.get("name"), model.get("options")) == (spec.model.name, _meant(spec.model))
         and any(_is_of(one.corpus, corpus) for one in spec.per_language())

@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmark.api import Corpus
 from benchmark.errors import SpecError, nearest
+from benchmark.harness.trackers import trackers
 from benchmark.reading import parse_as, presets_of, read_mapping
 from benchmark.registry import REGISTRY
 from benchmark.specs import LANGUAGE, CorpusSpec, Leaderboard, MethodSpec, Row
@@ -70,6 +71,7 @@ def override(
     steps: int | None = None,
     normalizer: str | None = None,
     languages: Sequence[str] | None = None,
+    report_to: Sequence[str] | None = None,
 ) -> Leaderboard:
     """Return the spec with what the flags ask for; None leaves a part as it is.
 
@@ -92,6 +94,8 @@ def override(
         data["training"] = {**data.get("training", {}), "steps": steps}
     if normalizer is not None:
         data["normalizer"] = normalizer
+    if report_to is not None:
+        data["training"] = {**data.get("training", {}), "report_to": list(report_to)}
     if languages is not None:
         data["languages"] = list(languages)
     return parse(data, f"spec {spec.name!r} with flags")
@@ -114,6 +118,7 @@ def validate(spec: Leaderboard) -> Leaderboard:
     for number, row in enumerate(spec.grid):
         _check_row(row, f"grid[{number}]")
     REGISTRY.get("model", spec.model.name, **spec.model.options)
+    trackers(spec.training)
     for one in spec.per_language():
         corpus = _check_corpus(one.corpus)
         checked(spec.normalizer, corpus.language)

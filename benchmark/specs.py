@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from benchmark.api import Budget, BudgetKind, Frozen
 from benchmark.measure.decoding import Decoding
@@ -27,6 +27,22 @@ LANGUAGE = "{language}"
 """What stands for the language in the corpus of a leaderboard of several."""
 
 
+Tracker = Literal["tensorboard", "mlflow", "wandb"]
+
+
+class SpecAugment(Frozen):
+    """SpecAugment (Park et al. 2019, arXiv 1904.08779): stretches of time and bands of frequency are set to zero.
+
+    The defaults are those that transformers has for Whisper. Of which utterance what is hidden is a function of the
+    seed and the place in the stream of training, so it is the same for every cell (``harness.augment``).
+    """
+
+    time: float = Field(default=0.05, ge=0, lt=1, description="share of the frames, at most")
+    time_length: int = Field(default=10, ge=1, description="frames of a stretch")
+    feature: float = Field(default=0.0, ge=0, lt=1, description="share of the mel bands, at most")
+    feature_length: int = Field(default=10, ge=1, description="mel bands of a band that is hidden")
+
+
 class Training(Frozen):
     """The recipe every cell of a leaderboard shares: T optimiser steps and how each is made."""
 
@@ -39,8 +55,42 @@ class Training(Frozen):
     decay: Literal["linear", "cosine"] = "linear"
     weight_decay: float = Field(default=0.0, ge=0)
     clip: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        default="fp32", description="of the passes; weights and optimiser are fp32. fp16 needs a GPU"
+    )
     utterances: int | None = Field(default=None, ge=1, description="size of the training pool; all when absent")
+    spec_augment: SpecAugment | None = Field(default=None, description="hide parts of what is heard; off when absent")
+    group_by_length: bool = Field(default=False, description="batches of transcripts that are about equally long")
+    accumulate: int = Field(default=1, ge=1, description="parts that a batch is passed in, for want of memory")
+    checkpointing: bool = Field(default=False, description="compute activations twice instead of keeping them")
+    checkpoint_every: int | None = Field(
+        default=None, ge=1, description="optimiser steps between two checkpoints inside a Fit; none when absent"
+    )
+    report_to: tuple[Tracker, ...] | None = Field(
+        default=None, description="who is told of the loss; absent: tensorboard where it is installed; []: nobody"
+    )
+
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> Training:
+        if self.batch % self.accumulate:
+            raise ValueError(f"accumulate = {self.accumulate} does not divide batch = {self.batch} into equal parts")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return what results depend on: what a cell's id, a node's and a study's are made of.
+
+        A field that came later is left out where it has its default, so that older ids stay what they were. How the
+        work is carried out (``CARRIED_OUT``) is never in it.
+        """
+        fields = type(self).model_fields
+        plain = {name for name in LATER if getattr(self, name) == fields[name].get_default(call_default_factory=True)}
+        return self.model_dump(mode="json", exclude=plain | CARRIED_OUT)
+
+
+LATER = frozenset({"spec_augment", "group_by_length"})
+"""Fields of ``Training`` that change results and came after ids were given out."""
+CARRIED_OUT = frozenset({"accumulate", "checkpointing", "checkpoint_every", "report_to"})
+"""Fields of ``Training`` that say how the same result is come by."""
 
 
 class ModelSpec(Frozen):
@@ -211,7 +261,7 @@ class Cell(Frozen):
             "corpus": self.corpus,
             "method": self.method.model_dump(),
             "budget": self.budget.model_dump(),
-            "training": self.training.model_dump() if self.training else None,
+            "training": self.training.identity() if self.training else None,
             "decoding": self.decoding,
             "seed": self.seed,
         }

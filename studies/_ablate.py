@@ -60,11 +60,11 @@ def _key(arm: Arm, seed: int) -> str:
         mode="json", exclude_defaults=True
     )
     budget = arm.point.asked().model_dump()
-    return json.dumps([arm.method.name, options, budget, arm.training.model_dump(), seed], sort_keys=True)
+    return json.dumps([arm.method.name, options, budget, arm.training.identity(), seed], sort_keys=True)
 
 
 def _key_of(cell: Cell, tree: Tree) -> str:
-    budget, recipe = cell.budget.model_dump(), tree.spec.training.model_dump()
+    budget, recipe = cell.budget.model_dump(), tree.spec.training.identity()
     return json.dumps([cell.method.name, cell.method.options, budget, recipe, cell.seed], sort_keys=True)
 
 

@@ -149,7 +149,7 @@ def meaning(arm: Arm, language: str) -> str:
 
     method: Method = REGISTRY.get("method", arm.method.name, **arm.method.options)
     program = checked_program(arm.method.name, method, arm.point.asked(), arm.training.steps)
-    return digest([program, arm.training, resolve(arm.normalizer, language).signature()], defaults=True)
+    return digest([program, arm.training.identity(), resolve(arm.normalizer, language).signature()], defaults=True)
 
 
 # --- leaderboards -------------------------------------------------------------------------------------------------

@@ -200,6 +200,9 @@ class StudySpec(Frozen):
         parts = {"model", "corpus", "objectives", "constraints", "tune", "training", "decoding", "normalizer", "seed"}
         meant = self.model_dump(mode="json", include=parts)
         meant["corpus"].pop("evaluate")
+        meant["training"] = self.training.identity()
+        # the batch of decoding changes nothing, but was always in it: studies that were begun must be found again
+        meant["decoding"] = {**self.decoding.identity(), "batch": self.decoding.batch}
         return digest({**meant, "method": point.method, "budget": point.budget}, defaults=True)[:16]
 
 

@@ -32,6 +32,13 @@ Languages = Annotated[
     str | None,
     typer.Option("--languages", help="The grid once for each of these languages, with its own normaliser: hi,ta,bn."),
 ]
+ReportTo = Annotated[
+    str | None,
+    typer.Option(
+        "--report-to",
+        help="Who is told of the loss: tensorboard,mlflow,wandb, or none.  \\[default: tensorboard where installed]",
+    ),
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder.  \\[default: out/<name of the spec>]")]
 Workers = Annotated[
     int | None,
@@ -70,6 +77,7 @@ def read_spec(
     steps: int | None,
     normalizer: str | None,
     languages: str | None,
+    report_to: str | None = None,
 ) -> Leaderboard:
     """Return the spec with the flags laid over it, checked: nothing has been written yet.
 
@@ -84,6 +92,7 @@ def read_spec(
         steps=steps,
         normalizer=normalizer,
         languages=None if languages is None else items(languages, "--languages"),
+        report_to=None if report_to is None else [name for name in items(report_to, "--report-to") if name != "none"],
     )
     return validate(chosen)
 

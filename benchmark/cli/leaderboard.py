@@ -24,6 +24,7 @@ def leaderboard(
     steps: options.Steps = None,
     normalizer: options.Normalizer = None,
     languages: options.Languages = None,
+    report_to: options.ReportTo = None,
     out: options.Out = None,
     workers: options.Workers = None,
     executor: options.ExecutorName = "local",
@@ -37,7 +38,7 @@ def leaderboard(
     What is finished is not done again, so the same command goes on after an interruption.
     """
     source = preset or ("default" if languages is None else "languages")
-    spec = options.read_spec(source, methods, budgets, seeds, steps, normalizer, languages)
+    spec = options.read_spec(source, methods, budgets, seeds, steps, normalizer, languages, report_to)
     where = options.executor_of(executor, workers, threads, gpus, ray_address)
     raise typer.Exit(carry_out(spec, options.folder_of(spec, out), where, quiet))
 

@@ -17,6 +17,7 @@ def run(
     steps: options.Steps = None,
     normalizer: options.Normalizer = None,
     languages: options.Languages = None,
+    report_to: options.ReportTo = None,
     out: options.Out = None,
     workers: options.Workers = None,
     executor: options.ExecutorName = "local",
@@ -26,7 +27,7 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Carry out a spec: train, prune, measure, time, report. Finished cells are not done again."""
-    chosen = options.read_spec(spec, methods, budgets, seeds, steps, normalizer, languages)
+    chosen = options.read_spec(spec, methods, budgets, seeds, steps, normalizer, languages, report_to)
     where = options.executor_of(executor, workers, threads, gpus, ray_address)
     raise typer.Exit(carry_out(chosen, options.folder_of(chosen, out), where, quiet))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,32 +23,71 @@ class Tokenised:
     labels: Sequence[Sequence[int]]
 
 
-class BatchStream(Dataset[dict[str, Any]]):
-    """The utterances of a Fit in the order of training: item i belongs to step ``i // batch`` of the Fit."""
+Hide = Callable[[np.ndarray, int], np.ndarray]
+"""Given features of shape ``(mels, frames)`` and the index of their item in the Fit, returns what is trained on."""
 
-    def __init__(self, material: Tokenised, order: np.ndarray) -> None:
-        self.material, self.order = material, order
+
+class BatchStream(Dataset[dict[str, Any]]):
+    """The utterances of a Fit in the order of training: item i belongs to step ``i // batch`` of the Fit.
+
+    ``hide`` alters what is heard (``harness.augment``).
+    """
+
+    def __init__(self, material: Tokenised, order: np.ndarray, hide: Hide | None = None) -> None:
+        self.material, self.order, self.hide = material, order, hide
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         utterance = int(self.order[index])
-        return {"input_features": self.material.features[utterance], "labels": self.material.labels[utterance]}
+        features = self.material.features[utterance]
+        return {
+            "input_features": features if self.hide is None else self.hide(features, index),
+            "labels": self.material.labels[utterance],
+        }
 
 
-def stream_order(utterances: int, batch: int, seed: int, start: int, steps: int) -> np.ndarray:
+MEGABATCH = 50
+"""Batches that are sorted together where batches are grouped by length, as in transformers' LengthGroupedSampler."""
+
+
+def stream_order(
+    utterances: int, batch: int, seed: int, start: int, steps: int, lengths: Sequence[int] | None = None
+) -> np.ndarray:
     """Return utterance indices, shape ``(steps * batch,)``, of path steps ``start .. start + steps``.
 
     Epochs are independent permutations derived from (seed, epoch), so the batch at a path step depends on nothing
     else: every cell sees the same data in the same order, whatever was trained, pruned or rewound before.
+
+    With ``lengths`` (one an utterance) the same stream is cut into megabatches of ``MEGABATCH`` batches, counted from
+    the path's beginning; each is sorted by length, cut into batches, and these are shuffled, so that a Fit does not
+    go from long to short. This too depends on (seed, path step) alone.
     """
     first, last = start * batch, (start + steps) * batch
+    if lengths is None:
+        return _stream(utterances, seed, first, last)
+    size = MEGABATCH * batch
+    pieces = range(first // size, (last - 1) // size + 1)
+    stream = np.concatenate([_grouped(utterances, batch, seed, piece, np.asarray(lengths)) for piece in pieces])
+    return stream[first - pieces[0] * size : last - pieces[0] * size]
+
+
+def _stream(utterances: int, seed: int, first: int, last: int) -> np.ndarray:
     epochs = range(first // utterances, (last - 1) // utterances + 1)
     stream = np.concatenate(
         [np.random.default_rng(derive(seed, "data", epoch)).permutation(utterances) for epoch in epochs]
     )
     return stream[first - epochs[0] * utterances : last - epochs[0] * utterances]
+
+
+def _grouped(utterances: int, batch: int, seed: int, piece: int, lengths: np.ndarray) -> np.ndarray:
+    """Return one megabatch, shape ``(MEGABATCH * batch,)``."""
+    size = MEGABATCH * batch
+    drawn = _stream(utterances, seed, piece * size, (piece + 1) * size)
+    batches = drawn[np.argsort(lengths[drawn], kind="stable")].reshape(MEGABATCH, batch)
+    shuffled: np.ndarray = np.random.default_rng(derive(seed, "lengths", piece)).permutation(batches)
+    return shuffled.reshape(-1)
 
 
 def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:

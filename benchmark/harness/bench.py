@@ -120,7 +120,7 @@ class Bench:
     def _train(self) -> Split:
         if self._home is not self:
             return self._home._train
-        return self.corpus.load(self.spec.corpus.train, self.spec.training.utterances)
+        return self.corpus.load_for_training(self.spec.corpus.train, self.spec.training.utterances)
 
     @cached_property
     def train_hash(self) -> str:

@@ -10,9 +10,11 @@ from typing import Any
 
 from benchmark.api import Calibrate, Prune, Quantise, Refill, Rewind, Rule, Step
 from benchmark.errors import SpecError
+from benchmark.harness.augment import hiding
 from benchmark.harness.batches import stream_order
 from benchmark.harness.bench import Bench, device
 from benchmark.harness.calibration import calibrate
+from benchmark.harness.checkpoints import Checkpoints
 from benchmark.harness.environment import environment
 from benchmark.harness.looking import Eyes, Looks
 from benchmark.harness.seeds import derive
@@ -128,7 +130,10 @@ def train_node(
     masker = Masker(model, bench.structure, state.plan)
     looks = None if eyes is None else Looks(eyes, model, state.plan, node.start)
     material = bench.material
-    order = stream_order(len(material.labels), recipe.batch, seed, node.start, node.fit.steps)
+    lengths = [len(label) for label in material.labels] if recipe.group_by_length else None
+    order = stream_order(len(material.labels), recipe.batch, seed, node.start, node.fit.steps, lengths)
+    # What a look has seen is told once, to the study of that trial: a watched Fit begins again with its trial.
+    checkpoints = Checkpoints.of(recipe, shop.run, node.id) if looks is None else None
     trained = fit(
         model,
         material,
@@ -143,6 +148,9 @@ def train_node(
         progress=progress,
         teacher=bench.model(State()) if node.fit.loss == "ce+kd" else None,
         look=looks,
+        hide=hiding(recipe.spec_augment, material.features.shape[1:], seed=seed, first=node.start * recipe.batch),
+        checkpoints=checkpoints,
+        logs=shop.run / "work" / "logs" / node.id,
     )
     ledger = state.ledger.after(trained, taught=node.fit.loss == "ce+kd", where=environment())
     if looks is not None:
@@ -152,6 +160,8 @@ def train_node(
     ledger.nodes.append(node.id)
     moments = trained.optimizer if tree.needs_optimizer(node.id) else None
     shop.save(node.id, State(snapshot(model), moments, state.plan, state.decided, ledger=ledger))
+    if checkpoints is not None:
+        checkpoints.drop()
     return None
 
 
@@ -254,6 +264,7 @@ def _transcripts(attempt: Attempt, model: Any, plan: Plan, bench: Bench, progres
     total = sum(len(item.split) for item in bench.evaluations.values())
     done_before, data = 0, {}
     for name, item in bench.evaluations.items():
+        seconds = item.seconds
         said = transcribe(
             model,
             processor,
@@ -262,6 +273,7 @@ def _transcripts(attempt: Attempt, model: Any, plan: Plan, bench: Bench, progres
             decoding=decoding,
             device="cpu" if plan.quantised else device(),
             progress=None if progress is None else _shifted(progress, done_before, total),
+            seconds=seconds,
         )
         done_before += len(item.split)
         file = attempt.write_transcripts(
@@ -273,9 +285,10 @@ def _transcripts(attempt: Attempt, model: Any, plan: Plan, bench: Bench, progres
                 "speaker": list(item.split.speakers),
                 "reference": list(item.split.texts),
                 "hypothesis": said.texts,
-                "duration_s": item.seconds.tolist(),
+                "duration_s": seconds.tolist(),
                 "tokens": said.tokens.tolist(),
                 "truncated": said.truncated.tolist(),
+                "looped": said.looped.tolist(),
             },
         )
         data[name] = {

@@ -46,6 +46,8 @@ class Ledger:
     calibration_passes: int = 0
     teacher_passes: int = 0
     """Utterances that were passed through a teacher, forward only."""
+    skipped_steps: int = 0
+    """Of ``steps``, those that fp16 skipped because a gradient overflowed: the data went by, and the weights stayed."""
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     nodes: list[str] = field(default_factory=list)
@@ -63,6 +65,7 @@ class Ledger:
             tokens=self.tokens + trained.tokens,
             calibration_passes=self.calibration_passes,
             teacher_passes=self.teacher_passes + (trained.utterances if taught else 0),
+            skipped_steps=self.skipped_steps + trained.skipped,
             seconds=self.seconds + trained.seconds,
             losses=[*self.losses, trained.loss],
             nodes=list(self.nodes),

@@ -1,24 +1,42 @@
-"""One Fit: transformers' Seq2SeqTrainer over a batch stream that is a function of (seed, path step) alone."""
+"""One Fit: transformers' Seq2SeqTrainer over a batch stream that is a function of (seed, path step) alone.
+
+Several processes train one Fit together where accelerate finds their variables, as ``torchrun`` sets them: each calls
+``fit`` with the same arguments, passes its part of every batch, and ends with the same weights::
+
+    torchrun --nproc-per-node 2 fit_script.py    # which builds the model, the material and the order, and calls fit
+
+``batch`` stays the size of the whole batch, so results and ids do not depend on the number of processes. The harness'
+own workers are single processes, one a GPU, that share a run folder (``harness.worker``): as cells are many, that
+keeps all GPUs busy without any traffic between them. A worker under torchrun would be for one Fit that is too slow for
+one GPU: rank 0 would claim units and tell the others which (``torch.distributed.broadcast_object_list``), all would
+call ``execute.train_node`` with it, and rank 0 alone would save the node, evaluate, and write records.
+"""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
+from torch.utils.data import Subset
+from transformers import Seq2SeqTrainingArguments, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from benchmark.api import OptimizerStep, Penalty
 from benchmark.errors import SpecError
-from benchmark.harness.batches import IGNORED_LABEL, BatchStream, Tokenised, collate
+from benchmark.harness.batches import BatchStream, Hide, Tokenised, collate
+from benchmark.harness.checkpoints import Checkpoints, Progressed, restore
 from benchmark.harness.optimizer import adam_metric, make_optimizer, optimizer_state, rate
-from benchmark.specs import Training
+from benchmark.harness.trackers import LOOKS, logging_into, trackers
+from benchmark.harness.trainer import FitTrainer
+from benchmark.specs import Tracker, Training
 from benchmark.whisper.masking import Masker
 from benchmark.whisper.view import View
 
@@ -39,96 +57,29 @@ class Trained:
     utterances: int
     tokens: int
     loss: float
-
-
-KD_WEIGHT, TEMPERATURE = 0.8, 2.0
-"""Distillation: ``CE + 0.8 * KL(teacher || student)``, the weights of Distil-Whisper (Gandhi et al. 2023, arXiv
-2311.00430, there with pseudo-labels for the cross-entropy); the distributions are softened by a temperature of 2, and
-KL scaled by its square, as in Hinton et al. 2015 (arXiv 1503.02531). The temperature is our choice."""
-
-
-def distillation(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the mean over real tokens of ``T^2 * KL(teacher || student)``, a scalar in fp32.
-
-    Args:
-        student: logits, shape ``(batch, tokens, vocabulary)``; carries the gradient.
-        teacher: logits of the same shape.
-        labels: token ids, shape ``(batch, tokens)``; ``IGNORED_LABEL`` is padding and counts nothing.
-    """
-    real = labels != IGNORED_LABEL
-    ours = torch.log_softmax(student[real].float() / TEMPERATURE, dim=-1)
-    theirs = torch.log_softmax(teacher[real].float() / TEMPERATURE, dim=-1)
-    per_token = torch.nn.functional.kl_div(ours, theirs, log_target=True, reduction="batchmean")
-    return per_token * TEMPERATURE**2
-
-
-class FitTrainer(Seq2SeqTrainer):
-    """Seq2SeqTrainer that adds a differentiable penalty to the loss, once however many micro-batches or processes.
-
-    With a ``teacher``, the distance to its predictions is added too; the teacher is not trained.
-
-    Whisper's forward returns the mean over the micro-batch and does not look at ``num_items_in_batch``, although
-    the Trainer believes so from its signature; without the two flags below, gradient accumulation would multiply
-    the gradient.
-    """
-
-    loss_is_scaled_for_ga = False
-
-    def __init__(
-        self,
-        *args: Any,
-        penalty: Penalty | None = None,
-        view: View | None = None,
-        teacher: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        self.penalty, self.view = penalty, view  # what shards weights is set up, and refused, in the next line
-        super().__init__(*args, **kwargs)
-        self.teacher = None if teacher is None else teacher.to(self.args.device).eval().requires_grad_(False)
-        self.model_accepts_loss_kwargs = False
-        # One device a worker: with more, Trainer would multiply the batch, and the data would not be those of the step.
-        self.args._n_gpu = min(1, self.args.n_gpu)
-
-    def create_accelerator_and_postprocess(self) -> None:
-        """Set up what runs the training, and refuse what would give a penalty parts of weights.
-
-        Raises:
-            SpecError: a penalty under FSDP or DeepSpeed.
-        """
-        super().create_accelerator_and_postprocess()
-        if self.penalty is not None and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
-            raise SpecError("a penalty needs whole weights: FSDP and ZeRO-3 shard them, and a shard has no group norms")
-
-    def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """Cross-entropy of the model, plus distillation, plus the penalty in fp32 on the master weights.
-
-        The penalty comes first, because autograd goes backward from what was computed last: its gradient, as large as
-        the weights, is then made when the activations are gone, and not beside all of them.
-        """
-        penalty: torch.Tensor | None = None
-        if self.penalty is not None and self.view is not None and not self.penalty.proximal:
-            with torch.autocast(device_type=self.args.device.type, enabled=False):
-                penalty = self.penalty.loss(self.view)
-        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
-        if self.teacher is not None:
-            with torch.no_grad():
-                taught = self.teacher(**inputs).logits
-            loss = loss + KD_WEIGHT * distillation(outputs.logits, taught, inputs["labels"])
-        if penalty is not None:
-            loss = loss + penalty
-        return (loss, outputs) if return_outputs else loss
+    """The mean over the steps."""
+    losses: list[float] = field(default_factory=list)
+    """Of each step."""
+    skipped: int = 0
+    """Steps that fp16 skipped because a gradient overflowed: the data went by, and the weights stayed."""
 
 
 @dataclass
 class FitCallback(TrainerCallback):
-    """After each optimiser step: the proximal step, then pruned weights back to exactly zero; progress, and a look."""
+    """After each optimiser step: the proximal step, then pruned weights back to exactly zero; and who else is told."""
 
     masker: Masker | None
     progress: Progress | None
     look: Look | None = None
+    begun: Progressed = field(default_factory=Progressed)
+    """What an earlier process did of this Fit."""
     proximal: Callable[[], None] | None = None
+    checkpoint: Callable[[int], None] | None = None
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Go on with the random generators of the checkpoint: what set up this process has drawn from them too."""
+        if state.global_step == 0 and self.begun.generators is not None:
+            restore(self.begun.generators)
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take the proximal step and re-apply the masks: momentum moves a weight even where its gradient is zero."""
@@ -139,34 +90,53 @@ class FitCallback(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Tell the progress bar, and whoever looks: it may end the Fit."""
+        done, of = self.begun.steps + state.global_step, self.begun.steps + state.max_steps
         if self.progress is not None:
-            self.progress(state.global_step, state.max_steps)
-        if self.look is not None and state.global_step < state.max_steps and self.look(state.global_step):
+            self.progress(done, of)
+        if self.look is not None and done < of and self.look(done):
             control.should_training_stop = True
+        elif self.checkpoint is not None and done < of:
+            self.checkpoint(done)
 
 
-def _arguments(recipe: Training, steps: int, seed: int, folder: str) -> Seq2SeqTrainingArguments:
+def _arguments(
+    recipe: Training, steps: int, seed: int, folder: str, told: list[Tracker], name: str | None
+) -> Seq2SeqTrainingArguments:
     on_gpu = torch.cuda.is_available()
-    return Seq2SeqTrainingArguments(
+    if recipe.precision == "fp16" and not on_gpu:  # accelerate would train in fp32 and say nothing
+        raise SpecError("training.precision = 'fp16' needs a GPU, and there is none here; take fp32 or bf16")
+    arguments = Seq2SeqTrainingArguments(
         output_dir=folder,
+        run_name=name,
         max_steps=steps,
-        per_device_train_batch_size=recipe.batch,
+        per_device_train_batch_size=recipe.batch // recipe.accumulate,
+        gradient_accumulation_steps=recipe.accumulate,
         learning_rate=recipe.learning_rate,
         max_grad_norm=recipe.clip,
         weight_decay=recipe.weight_decay,
         train_sampling_strategy="sequential",
         bf16=recipe.precision == "bf16",
+        fp16=recipe.precision == "fp16",
         use_cpu=not on_gpu,
         seed=seed,
         save_strategy="no",
-        logging_strategy="no",
+        logging_strategy="steps" if told else "no",
+        logging_steps=max(1, steps // LOOKS),
         logging_nan_inf_filter=False,  # a loss that is not finite must be seen, not averaged away
-        report_to=[],
+        report_to=list[str](told),
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_num_workers=0,
         dataloader_pin_memory=on_gpu,
     )
+    parts = recipe.accumulate * arguments.world_size
+    if recipe.batch % parts:
+        raise SpecError(
+            f"training.batch = {recipe.batch} cannot be cut into {parts} equal parts (accumulate {recipe.accumulate}, "
+            f"{arguments.world_size} processes); make it a multiple"
+        )
+    arguments.per_device_train_batch_size = recipe.batch // parts
+    return arguments
 
 
 def _proximal_step(trainer: FitTrainer, adam: torch.optim.AdamW, penalty: Penalty, view: View) -> None:
@@ -200,53 +170,127 @@ def fit(
     progress: Progress | None = None,
     teacher: Any = None,
     look: Look | None = None,
+    hide: Hide | None = None,
+    checkpoints: Checkpoints | None = None,
+    logs: Path | None = None,
 ) -> Trained:
     """Train ``model`` in place for ``steps`` optimiser steps over ``order`` (shape ``(steps * batch,)``).
 
     The learning rate warms up and decays within this call. Masked weights stay exactly zero. ``seed`` fixes what
-    is random inside the model (dropout, SpecAugment). A ``teacher`` of the same outputs adds ``distillation`` to the
-    loss. ``look`` may end the Fit early; what it does must leave no trace in what is trained (``harness.watch``).
+    is random inside the model (dropout). A ``teacher`` of the same outputs adds ``distillation`` to the loss. ``look``
+    may end the Fit early; what it does must leave no trace in what is trained (``harness.watch``). ``hide`` is
+    SpecAugment; the model's own is switched off. ``checkpoints`` of an earlier process are gone on from, and remain for
+    the caller to drop once what the Fit has made is safe. Trackers write into the folder ``logs``; without it none is
+    told.
 
     Raises:
         FloatingPointError: the loss or a weight is not finite.
+        SpecError: fp16 without a GPU; a batch that cannot be cut into equal parts; a tracker that is not installed.
     """
     began = time.perf_counter()
+    told = trackers(recipe) if logs is not None else []
+    begun = checkpoints.load(model) if checkpoints is not None else Progressed()
     pulled = penalty.pulls(view.structure) if penalty is not None and view is not None else ()
-    adam = make_optimizer(model, recipe, optimizer, set(pulled))
-    callback = FitCallback(masker, progress, look)
-    with tempfile.TemporaryDirectory() as folder:
+    adam = make_optimizer(model, recipe, begun.moments or optimizer, set(pulled))
+    callback = FitCallback(masker, progress, look, begun)
+    shape = partial(_rate, recipe=recipe, steps=steps, done=begun.scheduled)
+    schedule = torch.optim.lr_scheduler.LambdaLR(adam, shape)
+    stream = BatchStream(material, order, hide)
+    with tempfile.TemporaryDirectory() as folder, logging_into(logs, told), _as_told(model, recipe):
         trainer = FitTrainer(
             model=model,
-            args=_arguments(recipe, steps, seed, folder),
-            train_dataset=BatchStream(material, order),
+            args=_arguments(recipe, steps - begun.steps, seed, folder, told, None if logs is None else logs.name),
+            train_dataset=Subset(stream, range(begun.steps * recipe.batch, len(order))),
             data_collator=collate,
             callbacks=[callback],
-            optimizers=(adam, torch.optim.lr_scheduler.LambdaLR(adam, partial(rate, recipe=recipe, steps=steps))),
+            optimizers=(adam, schedule),
             penalty=penalty,
             view=view,
             teacher=teacher,
+            done=begun.steps,
         )
+        if begun.scaler is not None and trainer.accelerator.scaler is not None:
+            trainer.accelerator.scaler.load_state_dict(begun.scaler)
         if penalty is not None and view is not None and penalty.proximal:
             callback.proximal = partial(_proximal_step, trainer, adam, penalty, view)
+        if checkpoints is not None:
+            callback.checkpoint = partial(_checkpoint, checkpoints, trainer, adam, schedule, begun, began)
         for noisy in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(noisy)
         if masker is not None:
             masker.apply_()
             masker.attach()
         try:
-            outcome = trainer.train()
+            trainer.train()
         finally:
             if masker is not None:
                 masker.detach()
-    _check_finite(model, outcome.training_loss, penalty, steps)
-    done = int(trainer.state.global_step)
+    losses = torch.cat([begun.losses, trainer.losses])
+    loss = float(losses.double().mean())
+    _check_finite(model, loss, penalty, steps)
+    done = begun.steps + int(trainer.state.global_step)
     used = order[: done * recipe.batch]
-    labels = [len(material.labels[int(index)]) for index in used]
     return Trained(
         optimizer=optimizer_state(model, adam),
         steps=done,
-        seconds=time.perf_counter() - began,
+        seconds=begun.seconds + time.perf_counter() - began,
         utterances=len(used),
-        tokens=int(sum(labels)),
-        loss=float(outcome.training_loss),
+        tokens=sum(len(material.labels[int(index)]) for index in used),
+        loss=loss,
+        losses=losses.tolist(),
+        skipped=done - begun.scheduled - schedule.last_epoch,
     )
+
+
+def _rate(step: int, *, recipe: Training, steps: int, done: int) -> float:
+    """Return the share of the peak rate at a step of this process, before which ``done`` were done by another."""
+    return rate(done + step, recipe, steps)
+
+
+@contextmanager
+def _as_told(model: Any, recipe: Training) -> Iterator[None]:
+    """Train as the recipe says, whatever the model's configuration holds, which is given back after that.
+
+    Hugging Face's SpecAugment would draw once a micro-batch: it is off, and ``harness.augment`` takes its place. With
+    ``checkpointing``, each layer's activations are computed again on the way back.
+    """
+    config = model.config
+    before = config.apply_spec_augment, config.use_cache
+    config.apply_spec_augment = False
+    word = (
+        "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+    )  # as transformers renamed it
+    if recipe.checkpointing:
+        config.use_cache = False  # which training does not need, and checkpointing cannot have
+        enable = getattr(model, f"{word}_checkpointing_enable")
+        enable(**{f"{word}_checkpointing_kwargs": {"use_reentrant": False}})
+    try:
+        yield
+    finally:
+        config.apply_spec_augment, config.use_cache = before
+        if recipe.checkpointing:
+            getattr(model, f"{word}_checkpointing_disable")()
+
+
+def _checkpoint(
+    checkpoints: Checkpoints,
+    trainer: FitTrainer,
+    adam: torch.optim.AdamW,
+    schedule: torch.optim.lr_scheduler.LambdaLR,
+    begun: Progressed,
+    began: float,
+    done: int,
+) -> None:
+    """Write a checkpoint after ``done`` steps of the Fit where one is due."""
+    if not checkpoints.due(done):
+        return
+    scaler = trainer.accelerator.scaler
+    reached = Progressed(
+        steps=done,
+        scheduled=begun.scheduled + schedule.last_epoch,
+        seconds=begun.seconds + time.perf_counter() - began,
+        losses=torch.cat([begun.losses, trainer.losses]),
+        moments=optimizer_state(trainer.model, adam),
+        scaler=None if scaler is None else scaler.state_dict(),
+    )
+    checkpoints.save(trainer.model, reached, trainer.accelerator.wait_for_everyone)

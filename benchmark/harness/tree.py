@@ -200,7 +200,7 @@ def _plant(
             "prunebench": __version__,
             "model": context["model"],
             "corpus": {key: value for key, value in context["corpus"].items() if key != "evaluate"},
-            "training": spec.training.model_dump(exclude={"steps"}),
+            "training": {key: value for key, value in spec.training.identity().items() if key != "steps"},
             "seed": seed,
         }
     )

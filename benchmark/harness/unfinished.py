@@ -48,6 +48,8 @@ def spent(ledger: Ledger, data_hash: str | None) -> dict[str, Any]:
     """Return the record's ``training``: what was spent on a path, and on which data."""
     told = dataclasses.asdict(ledger)
     del told["watched"]  # a part of the record of its own
+    if not ledger.skipped_steps:  # fp16 alone skips any
+        del told["skipped_steps"]
     return {**told, "data_hash": data_hash}
 
 

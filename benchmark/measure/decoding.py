@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -20,20 +21,26 @@ if TYPE_CHECKING:
 
 _TASK = "transcribe"
 _ENGLISH = "en"
+REPETITIVE = 2.4
+"""Compression ratio above which Whisper takes a text for a loop (Radford et al. 2022, section 4.5)."""
 
 
 class Decoding(Frozen):
-    """How text is decoded; part of a cell's identity, except ``batch``, which is transport."""
+    """How text is decoded; part of a cell's identity, except ``batch`` and ``cache``, which are transport."""
 
     beams: int = Field(default=1, ge=1, description="1 is greedy")
     max_new_tokens: int | None = Field(
         default=None, ge=1, description="tokens after the prompt; the model's own limit when absent"
     )
     batch: int = Field(default=50, ge=1, description="windows decoded at once; no part of a cell's identity")
+    cache: Literal["dynamic", "static"] = Field(
+        default="dynamic",
+        description="static: of full length from the start, and on a GPU compiled; no part of a cell's identity",
+    )
 
     def identity(self) -> dict[str, Any]:
-        """Return what takes part in a cell's id: everything but ``batch``."""
-        return self.model_dump(exclude={"batch"})
+        """Return what takes part in a cell's id: everything but how it is carried out."""
+        return self.model_dump(exclude={"batch", "cache"})
 
     def signature(self) -> str:
         """Return e.g. ``greedy,max=44``, ``beam4,max=44``, or ``greedy,max=model`` for the model's own limit."""
@@ -50,6 +57,8 @@ class Transcripts:
     """Generated tokens, shape ``(N,)`` int64: without the prompt, with the end token where there is one."""
     truncated: np.ndarray
     """Shape ``(N,)`` bool: no end token before the limit (a runaway)."""
+    looped: np.ndarray
+    """Shape ``(N,)`` bool: the tokens repeat themselves (``is_loop``)."""
     limit: int
     """Tokens that could have been generated."""
 
@@ -63,8 +72,10 @@ def transcribe(
     decoding: Decoding,
     device: str | torch.device = "cpu",
     progress: Callable[[int], None] | None = None,
+    seconds: np.ndarray | None = None,
+    only: np.ndarray | None = None,
 ) -> Transcripts:
-    """Decode log-mel windows, in order, ``decoding.batch`` at a time.
+    """Decode log-mel windows, ``decoding.batch`` at a time; what comes back is in the order of the windows.
 
     Args:
         model: a ``WhisperForConditionalGeneration``; it is moved to ``device``, and computes in its own precision.
@@ -74,6 +85,9 @@ def transcribe(
         decoding: beams, limit and batch.
         device: where to compute.
         progress: called after each batch with the number of utterances done.
+        seconds: length of the speech in each window, shape ``(N,)``: those of like length, whose texts are of like
+            length, are then decoded together, the longest first. A batch takes as many steps as its longest text.
+        only: indices of the windows that are decoded (all when None); one entry an index comes back.
 
     Raises:
         DataError: the windows have another shape than the model's.
@@ -85,25 +99,41 @@ def transcribe(
 
     _check_windows(model, features)
     prompt = _prompt(model, language)
-    limit = _limit(model, len(prompt), decoding)
+    limit = room(model, len(prompt), decoding)
     model.to(device)
-    texts: list[str] = []
-    tokens, ended = [np.zeros(0, np.int64)], [np.zeros(0, np.bool_)]
-    with evaluation(model), _settled(model, decoding.beams, limit), torch.inference_mode():
-        for start in range(0, len(features), decoding.batch):
-            batch = windows(model, features[start : start + decoding.batch])
+    rows = np.arange(len(features)) if only is None else np.asarray(only)
+    order = np.arange(len(rows)) if seconds is None else np.argsort(-np.asarray(seconds)[rows], kind="stable")
+    texts = [""] * len(rows)
+    tokens = np.zeros(len(rows), np.int64)
+    ended, looped = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.bool_)
+    with evaluation(model), settled(model, decoding, limit), torch.inference_mode():
+        for start in range(0, len(rows), decoding.batch):
+            places = order[start : start + decoding.batch]
+            batch = windows(model, features[rows[places]])
             prompts = torch.tensor([prompt], device=batch.device).expand(len(batch), -1)
             mask = prompts.new_ones(len(batch), batch.shape[2])  # Whisper reads none, transformers warns without one
             sequences = GenerationMixin.generate(model, batch, decoder_input_ids=prompts, attention_mask=mask)
             generated = sequences[:, len(prompt) :].cpu().numpy()
-            counts, ends = _ends(generated, model.generation_config.eos_token_id)
-            rows = [row[:count].tolist() for row, count in zip(generated, counts, strict=True)]
-            texts += processor.batch_decode(rows, skip_special_tokens=True)
-            tokens.append(counts)
-            ended.append(ends)
+            counts, ends = until_end(generated, model.generation_config.eos_token_id)
+            said = [row[:count].tolist() for row, count in zip(generated, counts, strict=True)]
+            for place, text in zip(places, processor.batch_decode(said, skip_special_tokens=True), strict=True):
+                texts[place] = text
+            tokens[places], ended[places] = counts, ends
+            looped[places] = [is_loop(row, model.config.vocab_size) for row in said]
             if progress is not None:
-                progress(len(texts))
-    return Transcripts(texts, np.concatenate(tokens), ~np.concatenate(ended), limit)
+                progress(start + len(places))
+    return Transcripts(texts, tokens, ~ended, looped, limit)
+
+
+def is_loop(tokens: Sequence[int], vocabulary: int) -> bool:
+    """Whether a text repeats itself: its ids, as bytes, compress to less than 1/2.4 of their size.
+
+    The ratio is that of transformers' Whisper (``_retrieve_compression_ratio``), over token ids. OpenAI's is over
+    UTF-8, where Indic scripts repeat a byte in every letter; on token ids all languages are treated alike.
+    """
+    width = (int(vocabulary).bit_length() - 1) // 8 + 1
+    plain = b"".join(int(token).to_bytes(width, "little") for token in tokens)
+    return len(plain) / len(zlib.compress(plain)) > REPETITIVE
 
 
 def windows(model: Any, features: np.ndarray) -> torch.Tensor:
@@ -157,14 +187,14 @@ def _prompt(model: Any, language: str) -> list[int]:
     return ids if plain is None else [*ids, plain]
 
 
-def _limit(model: Any, prompt: int, decoding: Decoding) -> int:
+def room(model: Any, prompt: int, decoding: Decoding) -> int:
     """Return how many tokens may be generated; the model's positions hold the prompt too."""
-    room = int(model.config.max_target_positions) - prompt
+    free = int(model.config.max_target_positions) - prompt
     if decoding.max_new_tokens is None:
-        return room
-    if decoding.max_new_tokens > room:
+        return free
+    if decoding.max_new_tokens > free:
         raise SpecError(
-            f"decoding.max_new_tokens = {decoding.max_new_tokens}: this model has room for {room} "
+            f"decoding.max_new_tokens = {decoding.max_new_tokens}: this model has room for {free} "
             f"({model.config.max_target_positions} positions, {prompt} of them for the prompt)"
         )
     return decoding.max_new_tokens
@@ -176,11 +206,11 @@ def check_decoding(model: Any, language: str, decoding: Decoding) -> None:
     Raises:
         SpecError: the model does not know the language, or the limit exceeds its positions.
     """
-    _limit(model, len(_prompt(model, language)), decoding)
+    room(model, len(_prompt(model, language)), decoding)
 
 
 @contextmanager
-def _settled(model: Any, beams: int, limit: int) -> Iterator[None]:
+def settled(model: Any, decoding: Decoding, limit: int) -> Iterator[None]:
     """Swap in a generation config under which ``GenerationMixin.generate`` decodes each window exactly once.
 
     That method, and not Whisper's own ``generate`` around it, which would decode a window again from its last time
@@ -192,7 +222,8 @@ def _settled(model: Any, beams: int, limit: int) -> Iterator[None]:
     own = model.generation_config
     config = copy.deepcopy(own)
     settled = {
-        "num_beams": beams,
+        "num_beams": decoding.beams,
+        "cache_implementation": "static" if decoding.cache == "static" else None,
         "max_new_tokens": limit,
         "max_length": None,
         "do_sample": False,
@@ -209,7 +240,7 @@ def _settled(model: Any, beams: int, limit: int) -> Iterator[None]:
         model.generation_config = own
 
 
-def _ends(generated: np.ndarray, end: int | list[int]) -> tuple[np.ndarray, np.ndarray]:
+def until_end(generated: np.ndarray, end: int | list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return per row the tokens up to and with the first end token (all where there is none), and whether there is one.
 
     ``generated`` has shape ``(B, T)``; a row that ended early is padded, often with the end token itself.

@@ -21,7 +21,7 @@ MOST_TIMED = 1e15
 TEXTS = ("id", "speaker", "reference", "hypothesis")
 COLUMNS = {
     **dict.fromkeys(TEXTS, ("text",)),
-    **{"duration_s": ("double",), "tokens": ("int64",), "truncated": ("bool",)},
+    **{"duration_s": ("double",), "tokens": ("int64",), "truncated": ("bool",), "looped": ("bool",)},
 }
 """Of transcripts: what the harness writes."""
 

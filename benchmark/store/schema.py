@@ -82,6 +82,7 @@ class Training(_Form):
     tokens: Count
     calibration_passes: Count
     teacher_passes: Count = 0
+    skipped_steps: Count = 0
     seconds: Seconds
     losses: list[Number] = []
     nodes: list[Name] = []

@@ -13,7 +13,7 @@ import torch
 from transformers import WhisperForConditionalGeneration
 
 from benchmark.errors import DataError, SpecError
-from benchmark.measure.decoding import Decoding, transcribe
+from benchmark.measure.decoding import REPETITIVE, Decoding, is_loop, transcribe
 from tests.tiny import tiny_whisper
 
 END, START, HINDI, ENGLISH, TRANSCRIBE, TRANSLATE, PLAIN = 2, 3, 51, 52, 53, 54, 55
@@ -137,6 +137,47 @@ def test_order_and_batches_and_progress() -> None:
         model, Spelled(), features, language="hi", decoding=Decoding(batch=3, max_new_tokens=6), progress=seen.append
     )
     assert parts.texts == whole.texts and seen == [3, 6, 7] and len(set(whole.texts)) > 1
+
+
+def test_sorted_by_length_the_texts_are_the_same_in_the_same_places() -> None:
+    model = multilingual()
+    favour(model, END, 2.0)
+    features = noise(9)
+    seconds = np.array([3.0, 1.0, 2.0, 5.0, 1.5, 0.5, 4.0, 2.5, 3.5])
+    seen: list[int] = []
+    plain = run(model, features, max_new_tokens=8, batch=4)
+    options: dict[str, Any] = {"language": "hi", "decoding": Decoding(max_new_tokens=8, batch=4)}
+    told = transcribe(model, Spelled(), features, seconds=seconds, progress=seen.append, **options)
+    assert told.texts == plain.texts and len(set(told.texts)) > 1
+    assert np.array_equal(told.tokens, plain.tokens) and np.array_equal(told.truncated, plain.truncated)
+    assert seen == [4, 8, 9]
+    some = transcribe(model, Spelled(), features, seconds=seconds, only=np.array([5, 2]), **options)
+    assert some.texts == [plain.texts[5], plain.texts[2]]
+
+
+def test_a_static_cache_says_the_same() -> None:
+    model = multilingual()
+    favour(model, END, 2.0)
+    plain, static = (run(model, noise(5), max_new_tokens=8, batch=2, cache=kind) for kind in ("dynamic", "static"))
+    assert static.texts == plain.texts and np.array_equal(static.tokens, plain.tokens)
+
+
+def test_a_text_that_repeats_itself_is_a_loop() -> None:
+    """Against the ratio that transformers' Whisper falls back by."""
+    from transformers.models.whisper.generation_whisper import WhisperGenerationMixin
+
+    draw = np.random.default_rng(0)
+    texts = [[7, 8, 9] * 60, [5] * 100, draw.integers(4, 51_000, 60).tolist(), [11, 12, 13], []]
+    for tokens in texts:
+        ratio = WhisperGenerationMixin._retrieve_compression_ratio(torch.tensor(tokens), 51_865) if tokens else 0.0
+        assert is_loop(tokens, 51_865) == (ratio > REPETITIVE)
+    assert [is_loop(tokens, 51_865) for tokens in texts] == [True, True, False, False, False]
+
+
+def test_loops_are_told_by_utterance() -> None:
+    model = multilingual(targets=400)
+    favour(model, 9, 30.0)
+    assert run(model, noise(2), max_new_tokens=300).looped.all()
 
 
 def test_memory_maps_half_precision_and_nothing_at_all(tmp_path: Path) -> None:

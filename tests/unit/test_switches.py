@@ -16,7 +16,8 @@ from benchmark.harness.batches import IGNORED_LABEL, stream_order
 from benchmark.harness.bench import Bench, device
 from benchmark.harness.execute import train_node
 from benchmark.harness.state import Workshop
-from benchmark.harness.training import distillation, fit
+from benchmark.harness.trainer import distillation
+from benchmark.harness.training import fit
 from benchmark.harness.tree import grow
 from benchmark.pruning.propagation import compacted, refilled
 from benchmark.registry import REGISTRY
