@@ -28,8 +28,8 @@ def log_mels(split: Split, extractor: WhisperFeatureExtractor, cache: Path | Non
     """Return the features of all utterances, shape ``(utterances, mels, frames)``, float16, read-only.
 
     ``cache`` is a folder (default: ``features`` in the user's cache). The file's name is a hash of the split's data and
-    of the extractor's settings, so a changed corpus or extractor never meets old features. Audio longer than the
-    extractor's window is cut, and the number of such utterances is logged.
+    of the extractor's settings, so a changed corpus or extractor never meets old features. Of audio longer than
+    the extractor's window they hold the beginning, and the number of such utterances is logged.
 
     Raises:
         DataError: the extractor is not for 16 kHz, or the cache cannot be written.
@@ -90,5 +90,8 @@ def _write(file: BinaryIO, split: Split, extractor: WhisperFeatureExtractor, sha
         file.write(np.ascontiguousarray(features, dtype="<f2").tobytes())
     if cut:
         log.warning(
-            "%d of %d utterances are longer than %g s and were cut", cut, len(split), extractor.n_samples / RATE
+            "%d of %d utterances are longer than %g s: features hold their beginnings",
+            cut,
+            len(split),
+            extractor.n_samples / RATE,
         )

@@ -17,6 +17,7 @@ from benchmark.harness.batches import IGNORED_LABEL, Tokenised
 from benchmark.harness.nano import tokenise
 from benchmark.harness.state import State
 from benchmark.measure.decoding import check_decoding
+from benchmark.measure.long_form import check_stamps, window_of
 from benchmark.registry import REGISTRY
 from benchmark.specs import Leaderboard
 from benchmark.whisper.checkpoints import set_language
@@ -39,9 +40,11 @@ class Evaluation:
     split: Split
     features: np.ndarray
 
-    @property
+    @cached_property
     def seconds(self) -> np.ndarray:
-        """Length of each utterance in seconds, shape ``(N,)``."""
+        """Length of each utterance in seconds, shape ``(N,)``; told by the split, where it has looked already."""
+        if (known := getattr(self.split, "seconds", None)) is not None:
+            return np.asarray(known, dtype=np.float64)
         lengths = [len(self.split.waveform(index)) for index in range(len(self.split))]
         return np.array(lengths, dtype=np.float64) / SAMPLING_RATE
 
@@ -155,7 +158,9 @@ class Bench:
             DataError: data that cannot be used.
         """
         check_decoding(self._loaded[0], self.corpus.language, self.spec.decoding)
-        _ = self.structure, self.evaluations
+        _ = self.structure
+        if any((item.seconds > window_of(self.processor)).any() for item in self.evaluations.values()):
+            check_stamps(self._loaded[0])
         self._check_labels()
 
     def _check_labels(self) -> None:

@@ -24,7 +24,8 @@ from benchmark.harness.tree import CellPath, Node, Tree
 from benchmark.harness.unfinished import spent
 from benchmark.harness.watch import Stopped
 from benchmark.measure.counting import macs, nonzero, parameters
-from benchmark.measure.decoding import Decoding, transcribe
+from benchmark.measure.decoding import Decoding
+from benchmark.measure.long_form import transcribe_all
 from benchmark.measure.memory import weight_bytes
 from benchmark.pruning.applying import prune_, write_
 from benchmark.pruning.budgets import allowance, check_budget, reached
@@ -265,15 +266,16 @@ def _transcripts(attempt: Attempt, model: Any, plan: Plan, bench: Bench, progres
     done_before, data = 0, {}
     for name, item in bench.evaluations.items():
         seconds = item.seconds
-        said = transcribe(
+        said, longer = transcribe_all(
             model,
             processor,
             item.features,
+            item.split.waveform,
+            seconds,
             language=corpus.language,
             decoding=decoding,
             device="cpu" if plan.quantised else device(),
             progress=None if progress is None else _shifted(progress, done_before, total),
-            seconds=seconds,
         )
         done_before += len(item.split)
         file = attempt.write_transcripts(
@@ -296,6 +298,7 @@ def _transcripts(attempt: Attempt, model: Any, plan: Plan, bench: Bench, progres
             "utterances": len(item.split),
             "skipped": len(item.split.skipped),
             "transcripts": file,
+            **({"longer": longer} if longer else {}),  # than the window: decoded by Whisper's own rule
         }
     return data
 

@@ -15,7 +15,7 @@ from benchmark.errors import DataError
 from benchmark.harness.bench import Bench, device
 from benchmark.harness.watch import LookFailedError, Watch
 from benchmark.measure.alignment import distances
-from benchmark.measure.decoding import transcribe
+from benchmark.measure.long_form import transcribe_all
 from benchmark.measure.scores import Normalised, signature
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import TOKENS
@@ -35,6 +35,7 @@ class Eyes:
         self.watch, self.bench = watch, bench
         self.name, item = next(iter(bench.evaluations.items()))
         self._features = item.features[: watch.utterances]
+        self._seconds, self._waveform = item.seconds[: watch.utterances], item.split.waveform
         self._ids = list(item.split.ids[: watch.utterances])
         self._normalised = Normalised(watch.normalizer).of(bench.corpus.language)
         self._unit = self._normalised.normalizer.unit
@@ -50,10 +51,12 @@ class Eyes:
         processor = self.bench.processor
         with torch.no_grad():
             copy = shrink(model, plan).eval().to(self.bench.precision)
-        said = transcribe(
+        said, _ = transcribe_all(
             copy,
             trim_processor(processor, plan.kept[TOKENS]) if TOKENS in plan.kept else processor,
             self._features,
+            self._waveform,
+            self._seconds,
             language=self.bench.corpus.language,
             decoding=self.bench.spec.decoding,
             device=device(),

@@ -96,6 +96,7 @@ class Tested(_Form):
     hash: Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{8,64}$")]
     utterances: Annotated[StrictInt, Field(ge=1, le=2**31)]
     skipped: Count = 0
+    longer: Count = 0
     transcripts: Annotated[StrictStr, Field(pattern=r"^transcripts-[\w.%~-]+\.parquet$", max_length=300)]
 
 

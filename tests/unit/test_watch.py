@@ -354,7 +354,8 @@ def test_speech_without_a_reference_and_an_unknown_normaliser_are_refused(
     with pytest.raises(SpecError, match="hindu"):
         Eyes(Watch(1, 2, "hindu", lambda at, rate: None), bench)
     other = bench.for_spec(bench.spec)
-    split = SimpleNamespace(ids=("a",), texts=(" ",))
-    monkeypatch.setattr(other, "evaluations", {"dev": SimpleNamespace(split=split, features=np.zeros((1, 1, 1)))})
+    split = SimpleNamespace(ids=("a",), texts=(" ",), waveform=lambda index: np.zeros(1))
+    item = SimpleNamespace(split=split, features=np.zeros((1, 1, 1)), seconds=np.zeros(1))
+    monkeypatch.setattr(other, "evaluations", {"dev": item})
     with pytest.raises(DataError, match="first 1 utterances of split 'dev' have no reference word"):
         Eyes(Watch(1, 2, "auto", lambda at, rate: None), other)
