@@ -118,6 +118,20 @@ def test_marks_in_a_tsv_are_the_texts_own_unless_said(home: Path) -> None:
     assert load(path, quoted=True).texts == ['say "yes"']
 
 
+def test_a_quoted_cell_may_hold_marks_and_lines(home: Path) -> None:
+    path = home / "train.csv"
+    path.write_text('audio,text\na.wav,"one, ""two""\nthree"\nclips/b.flac,four\nc.ogg\n')
+    assert error(path).startswith(f"{path}, line 5: 1 cells"), "lines are those of the file, not rows"
+    path.write_text('audio,text\na.wav,"one, ""two""\nthree"\nclips/b.flac,four\n')
+    assert load(path).texts == ['one, "two"\nthree', "four"]
+
+
+def test_a_manifest_as_nemo_writes_it(home: Path) -> None:
+    row = {"audio_filepath": "a.wav", "duration": 0.3, "offset": 0.0, "text": "राम"}
+    split = load(write(home / "train.json", [row]), audio="audio_filepath")
+    assert (split.ids, split.texts) == (["a.wav"], ["राम"])
+
+
 def test_44100_hz_stereo_and_mp3(home: Path) -> None:
     sound(home / "d.mp3", 1.0, 44_100, 2)
     split = load(write(home / "train.csv", [{**ROWS[0], "audio": "d.mp3"}]))
