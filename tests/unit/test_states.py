@@ -49,6 +49,10 @@ class TinyModel:
     def __init__(self, **options: Any) -> None:
         self.options = options
 
+    @classmethod
+    def places(cls, options: dict[str, Any]) -> frozenset[str]:
+        return frozenset()
+
     def load(self) -> tuple[WhisperForConditionalGeneration, None]:
         return tiny_whisper(seed=99, **self.options), None
 
@@ -60,7 +64,13 @@ def attempt(pruned: WhisperForConditionalGeneration, tmp_path: Path, monkeypatch
     def get_tiny(kind: str, name: str, **options: Any) -> Any:
         return TinyModel(**options) if (kind, name) == ("model", "tiny") else get(kind, name, **options)
 
+    lookup = files.REGISTRY.lookup
+
+    def look_tiny_up(kind: str, name: str) -> Any:
+        return TinyModel if (kind, name) == ("model", "tiny") else lookup(kind, name)
+
     monkeypatch.setattr(files.REGISTRY, "get", get_tiny)
+    monkeypatch.setattr(files.REGISTRY, "lookup", look_tiny_up)
     folder = tmp_path / "attempt"
     folder.mkdir()
     (folder / "spec.json").write_text(
