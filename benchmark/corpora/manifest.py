@@ -55,6 +55,10 @@ class Manifest(RecordingsCorpus):
     Config: ClassVar[type[Config]] = ManifestConfig
     config: ManifestConfig
 
+    way_out: ClassVar[str] = (
+        "repair it, leave such utterances out with faulty: exclude, or name a column of ids with the option id"
+    )
+
     @property
     def splits(self) -> tuple[str, ...]:  # type: ignore[override]  # what is there, not what is usual
         """The splits of the column, or the manifests that are there."""
@@ -81,7 +85,12 @@ class Manifest(RecordingsCorpus):
 
     def _row(self, manifest: Path, line: int, cells: Cells) -> Row:
         named, about = cells[self.config.audio], self.config
-        audio = manifest.parent / Path(named).expanduser()
+        if not named.strip() or "\0" in named:
+            raise DataError(f"{manifest}, line {line}: column {about.audio!r} names no file ({named!r:.40})")
+        try:
+            audio = manifest.parent / Path(named).expanduser()
+        except RuntimeError as error:
+            raise DataError(f"{manifest}, line {line}: {named!r:.60} is in the home of nobody here") from error
         if not Path(named).is_absolute() and not named.startswith("~"):
             name = PurePosixPath(named).as_posix()
         elif audio.is_relative_to(manifest.parent.absolute()):
@@ -157,6 +166,9 @@ def _named(path: Path, lines: Iterator[tuple[int, list[str]]], wanted: list[str]
         raise DataError(
             f"{path}: column {missing[0]!r} is missing; there is: {there}; columns are named in the options"
         )
+    twice = [name for name in wanted if columns.count(name) > 1]
+    if twice:
+        raise DataError(f"{path}: column {twice[0]!r} is there twice; name columns once")
     places = {name: columns.index(name) for name in wanted}
     for line, cells in lines:
         if len(cells) != len(columns):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -254,3 +255,19 @@ def test_places_that_do_not_fit_the_options(home: Path) -> None:
     assert load(home, files={"train": "train.tsv"}).ids
     with pytest.raises(SpecError, match="audio"):
         corpus(path, audio="")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("audio,text\n,x\n", "line 2: column 'audio' names no file"),
+        ("audio,text\na\0b.wav,x\n", "line 2: column 'audio' names no file"),
+        ("audio,text\n~nobody-of-that-name/a.wav,x\n", "line 2: '~nobody-of-that-name/a.wav' is in the home of nobody"),
+        ("audio,text,audio\na.wav,x,b.wav\n", "column 'audio' is there twice"),
+    ],
+)
+def test_a_path_that_is_none_is_named_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+    (tmp_path / "test.csv").write_text(text, encoding="utf-8")
+    corpus = benchmark.get("corpus", "manifest", path=str(tmp_path), language="hi")
+    with pytest.raises(DataError, match=re.escape(expected)):
+        list(corpus.rows("test"))
