@@ -7,12 +7,24 @@ text of one window in the prompt of the next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import DataError
-from benchmark.measure.decoding import Decoding, Transcripts, evaluation, is_loop, is_multilingual, room, transcribe
+from benchmark.measure.decoding import (
+    Decoding,
+    Transcripts,
+    evaluation,
+    is_loop,
+    is_multilingual,
+    room,
+    settled,
+    transcribe,
+    until_end,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +33,12 @@ if TYPE_CHECKING:
 RATE = 16_000
 _PROMPT = 3
 """Start, language and task; a prompt of time stamps has no more."""
+STANDSTILL = 10
+"""Windows decoded for each that the speech fills, beyond which a model is held to go round on one spot.
+
+A time stamp must move on by 0.02 s at least, so a badly pruned model can take 1,500 windows for one of 30 s.
+"""
+_THRESHOLDS = ("compression_ratio_threshold", "logprob_threshold", "no_speech_threshold")
 
 
 def transcribe_long(
@@ -45,7 +63,9 @@ def transcribe_long(
         progress: called after each utterance with the number done.
 
     Returns:
-        What was said; an utterance is ``truncated`` where one of its windows was, so that nothing ended it.
+        What was said; an utterance is ``truncated`` where one of its windows was, so that nothing ended it, and
+        ``looped`` where one is a loop. One at which the model stood still (``STANDSTILL``) is decoded by windows side
+        by side without time stamps, and is ``truncated``.
 
     Raises:
         DataError: the model has no time stamps to go on by.
@@ -56,16 +76,19 @@ def transcribe_long(
 
     check_stamps(model)
     limit = room(model, _PROMPT, decoding)
-    forced = {"language": language, "task": "transcribe"} if is_multilingual(model) else {}
     texts: list[str] = []
     tokens, cut, looped = (np.zeros(len(waveforms), kind) for kind in (np.int64, np.bool_, np.bool_))
     model.to(device)
     with evaluation(model), torch.inference_mode():
         for number, waveform in enumerate(waveforms):
-            said, ended = _one(model, processor, waveform(), {**forced, "num_beams": decoding.beams}, limit)
-            texts.append(processor.tokenizer.decode(said, skip_special_tokens=True).strip())
-            tokens[number], cut[number] = len(said), not ended
-            looped[number] = is_loop(said, model.config.vocab_size)
+            sound = waveform()
+            try:
+                with settled(model, decoding, limit), _sober(model):
+                    said = _one(model, processor, sound, language)
+            except _StandsStillError:
+                said = _side_by_side(model, processor, sound, language=language, decoding=decoding, device=device)
+            texts.append(said.text)
+            tokens[number], cut[number], looped[number] = said.tokens, said.truncated, said.looped
             if progress is not None:
                 progress(number + 1)
     return Transcripts(texts, tokens, cut, looped, limit)
@@ -77,7 +100,8 @@ def check_stamps(model: Any) -> None:
     Raises:
         DataError: it has no time stamps.
     """
-    if getattr(model.generation_config, "no_timestamps_token_id", None) is None:
+    plain = getattr(model.generation_config, "no_timestamps_token_id", None)
+    if plain is None or model.config.vocab_size - plain - 1 <= model.config.max_source_positions:  # one each, and zero
         raise DataError(
             "this model has no time stamps, so it cannot decode speech longer than its window: leave such utterances "
             "out (longest: <seconds of the window>, long_form: false)"
@@ -135,10 +159,56 @@ def window_of(processor: Any) -> float:
     return float(processor.feature_extractor.n_samples) / RATE
 
 
-def _one(
-    model: Any, processor: Any, waveform: np.ndarray, options: dict[str, Any], limit: int
-) -> tuple[list[int], bool]:
-    """Return the tokens of one utterance without time stamps, and whether each of its windows ended by itself."""
+@dataclass(frozen=True)
+class _Said:
+    text: str
+    tokens: int
+    truncated: bool
+    looped: bool
+
+
+class _StandsStillError(Exception):
+    """The model decodes one spot again and again."""
+
+
+@contextmanager
+def _sober(model: Any) -> Iterator[None]:
+    """Set the model's settled generation config so that nothing depends on thresholds or on the text before.
+
+    Set, not passed: transformers takes what is passed as None from the config.
+    """
+    for name in _THRESHOLDS:
+        setattr(model.generation_config, name, None)
+    model.generation_config.condition_on_prev_tokens = False
+    yield
+
+
+@contextmanager
+def _at_most(model: Any, passes: int) -> Iterator[None]:
+    """Raise ``_StandsStillError`` when the encoder is asked once more than so often."""
+    done = 0
+
+    def count(*_: Any) -> None:
+        nonlocal done
+        done += 1
+        if done > passes:
+            raise _StandsStillError
+
+    handle = model.get_encoder().register_forward_pre_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _one(model: Any, processor: Any, waveform: np.ndarray, language: str) -> _Said:
+    """Return what was said in one utterance, by Whisper's rule.
+
+    Raises:
+        _StandsStillError: the model does not move on.
+    """
+    import numpy as np
+
     heard = processor.feature_extractor(
         waveform,
         sampling_rate=RATE,
@@ -148,21 +218,37 @@ def _one(
         return_attention_mask=True,
     )
     features = heard["input_features"].to(device=model.device, dtype=model.dtype)
-    found = model.generate(
-        features,
-        attention_mask=heard["attention_mask"].to(model.device),
-        return_timestamps=True,
-        return_segments=True,
-        condition_on_prev_tokens=False,
-        temperature=0.0,
-        do_sample=False,
-        compression_ratio_threshold=None,
-        logprob_threshold=None,
-        no_speech_threshold=None,
-        max_new_tokens=limit,
-        **options,
-    )
+    forced = {"language": language, "task": "transcribe"} if is_multilingual(model) else {}
+    filled = -(-len(waveform) // processor.feature_extractor.n_samples)
+    with _at_most(model, STANDSTILL * filled):
+        found = model.generate(
+            features,
+            attention_mask=heard["attention_mask"].to(model.device),
+            return_timestamps=True,
+            return_segments=True,
+            temperature=0.0,
+            **forced,
+        )
+    segments = found["segments"][0]
     first_stamp = model.generation_config.no_timestamps_token_id + 1
-    segments = [segment["tokens"].tolist() for segment in found["segments"][0]]
-    said = [token for segment in segments for token in segment if token < first_stamp]
-    return said, all(len(segment) < limit for segment in segments)
+    said = [token for segment in segments for token in segment["tokens"].tolist() if token < first_stamp]
+    # All segments of a window share its result, which begins with the prompt; their idxs count from there.
+    decoded = {id(part["result"]): part["result"][part["idxs"][0] :].cpu().numpy() for part in reversed(segments)}
+    tokens, truncated, looped = 0, False, False
+    for generated in decoded.values():
+        counts, ended = until_end(generated[np.newaxis], model.generation_config.eos_token_id)
+        text = [token for token in generated[: counts[0]].tolist() if token < first_stamp]
+        tokens += int(counts[0])
+        truncated |= not ended[0]
+        looped |= is_loop(text, model.config.vocab_size)
+    return _Said(processor.tokenizer.decode(said, skip_special_tokens=True).strip(), tokens, truncated, looped)
+
+
+def _side_by_side(model: Any, processor: Any, waveform: np.ndarray, **options: Any) -> _Said:
+    """Return what was said in windows that follow each other, each decoded once; cut words are lost."""
+    extractor = processor.feature_extractor
+    parts = [waveform[start : start + extractor.n_samples] for start in range(0, len(waveform), extractor.n_samples)]
+    features = extractor(parts, sampling_rate=RATE, return_tensors="np")["input_features"]
+    said = transcribe(model, processor, features, **options)
+    text = " ".join(filter(None, (part.strip() for part in said.texts)))
+    return _Said(text, int(said.tokens.sum()), True, bool(said.looped.any()))

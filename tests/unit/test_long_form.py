@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 
 from benchmark.errors import DataError
 from benchmark.measure.decoding import Decoding, transcribe
-from benchmark.measure.long_form import transcribe_all, transcribe_long
+from benchmark.measure.long_form import STANDSTILL, check_stamps, transcribe_all, transcribe_long
+from benchmark.registry import REGISTRY
 from tests import real_whispers
 
 SECONDS = (31, 75, 45)
@@ -102,3 +104,80 @@ def test_short_and_long_come_back_in_their_places(made: tuple[Any, Any]) -> None
     assert [said.texts[place] for place in (0, 2, 4)] == short.texts
     assert [said.texts[place] for place in (1, 3)] == long.texts
     assert said.tokens[[1, 3]].tolist() == long.tokens.tolist()
+
+
+# --- what badly pruned models do --------------------------------------------------------------------------------------
+
+
+def speaks(made: tuple[Any, Any], stamps: list[float], text: int = 300, end: float = -99.0) -> tuple[Any, Any]:
+    """Return a model with the same logits at every step: those of the first time stamps, one word and the end."""
+    model, processor = copy.deepcopy(made[0]), made[1]
+    config = model.generation_config
+    first = config.no_timestamps_token_id + 1
+
+    def fixed(_: Any, __: Any, logits: torch.Tensor) -> torch.Tensor:
+        logits = torch.full_like(logits, -50.0)
+        logits[..., text], logits[..., config.eos_token_id] = 0.0, end
+        logits[..., first : first + len(stamps)] = torch.tensor(stamps)
+        return logits
+
+    model.proj_out.register_forward_hook(fixed)
+    return model, processor
+
+
+def listened(made: tuple[Any, Any], seconds: int = 65, **options: Any) -> tuple[Any, int]:
+    """Return what was said of one utterance, and how many windows were encoded."""
+    passes: list[int] = []
+    handle = made[0].get_encoder().register_forward_hook(lambda *_: passes.append(1))
+    sound = (0.1 * np.random.default_rng(0).standard_normal(16_000 * seconds)).astype(np.float32)
+    said = transcribe_long(*made, [lambda: sound], language="hi", decoding=Decoding(**options))
+    handle.remove()
+    return said, len(passes)
+
+
+def test_a_model_that_stands_still_is_stopped_and_is_a_runaway(made: tuple[Any, Any]) -> None:
+    """Its pairs of time stamps move on by 0.04 s: 1,600 windows for 65 s, by Whisper's rule."""
+    said, passes = listened(speaks(made, [10 - 0.1 * place for place in range(20)]), max_new_tokens=8)
+    assert passes == STANDSTILL * 3 + 1  # three side by side at once, when the thirty are spent
+    assert said.truncated.tolist() == [True] and said.tokens.tolist() == [3 * 8]
+
+
+def test_a_window_that_is_cut_off_is_a_runaway_however_many_segments_it_has(made: tuple[Any, Any]) -> None:
+    moving = [-9.0] * 1501
+    moving[0], moving[1400], moving[1450] = 12.0, 10.0, 8.0  # 28 s on, twice, and no end
+    said, passes = listened(speaks(made, moving), max_new_tokens=7)
+    assert said.truncated.tolist() == [True] and passes < STANDSTILL
+    ends = [-9.0] * 1501
+    ends[0], ends[1400] = 12.0, 10.0
+    said, _ = listened(speaks(made, ends, end=9.0), max_new_tokens=7)
+    assert said.truncated.tolist() == [False]
+
+
+def test_a_loop_in_one_window_is_a_loop(made: tuple[Any, Any]) -> None:
+    said, passes = listened(speaks(made, [-60.0]))
+    assert passes == 3 and said.looped.tolist() == said.truncated.tolist() == [True]
+    assert said.tokens.tolist() == [3 * said.limit]
+
+
+def test_thresholds_of_a_checkpoint_drop_no_window(made: tuple[Any, Any]) -> None:
+    model, processor = copy.deepcopy(made[0]), made[1]
+    plain = told((model, processor))
+    config = model.generation_config
+    config.no_speech_threshold, config.logprob_threshold, config.compression_ratio_threshold = 1e-9, 0.0, 0.1
+    model.generation_config.condition_on_prev_tokens = True
+    assert told((model, processor)).texts == plain.texts
+
+
+def test_a_model_that_knows_no_time_but_the_token_against_it_is_refused() -> None:
+    """The embedded models, and vocabularies that were trimmed of their time stamps."""
+    model, _ = REGISTRY.get("model", "nano-hi").load()
+    assert model.generation_config.no_timestamps_token_id is not None
+    with pytest.raises(DataError, match="no time stamps"):
+        check_stamps(model)
+
+
+def test_a_moment_more_than_a_window_is_decoded_too(made: tuple[Any, Any]) -> None:
+    model, processor = made
+    sound = (0.1 * np.random.default_rng(3).standard_normal(480_050)).astype(np.float32)  # no frame more than 30 s
+    said = transcribe_long(model, processor, [lambda: sound], language="hi", decoding=Decoding(max_new_tokens=24))
+    assert said.texts[0] and said.tokens[0] > 0
