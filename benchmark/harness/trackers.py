@@ -46,7 +46,8 @@ def logging_into(folder: Path | None, names: Collection[Tracker]) -> Iterator[No
     if folder is None or not names:
         yield
         return
-    places = {"MLFLOW_TRACKING_URI": folder.resolve().as_uri(), "WANDB_DIR": str(folder)}
+    # a data base, as MLflow takes no folder of files any more
+    places = {"MLFLOW_TRACKING_URI": f"sqlite:///{(folder / 'mlflow.db').resolve()}", "WANDB_DIR": str(folder)}
     told = {**places, **{name: os.environ[name] for name in places if name in os.environ}}
     told["TENSORBOARD_LOGGING_DIR"] = str(folder)  # one folder a Fit, or their curves run into one another
     before = {name: os.environ.get(name) for name in told}
@@ -62,3 +63,4 @@ def logging_into(folder: Path | None, names: Collection[Tracker]) -> Iterator[No
                 os.environ[name] = said
         if "wandb" in names and foreign is None:  # else the next Fit of this process would go on with this one's run
             sys.modules["wandb"].finish()
+            sys.modules["wandb"].teardown()  # else it keeps the folder of the first Fit for all others

@@ -140,7 +140,7 @@ def test_a_tracker_is_told_every_loss_in_a_folder_of_the_fit(told: type[Told], t
     assert [loss for _, loss in told.seen] == pytest.approx(done.losses, rel=1e-4)
     assert told.places == {
         "TENSORBOARD_LOGGING_DIR": str(folder),
-        "MLFLOW_TRACKING_URI": folder.resolve().as_uri(),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder.resolve()}/mlflow.db",
         "run": "node",
     }
     assert folder.is_dir() and "TENSORBOARD_LOGGING_DIR" not in os.environ and "MLFLOW_TRACKING_URI" not in os.environ
@@ -177,12 +177,14 @@ def test_a_place_that_the_user_has_said_counts(monkeypatch: pytest.MonkeyPatch, 
 def test_a_run_of_wandb_ends_with_its_fit_and_one_of_the_users_stays(
     theirs: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    ended: list[bool] = []
-    wandb = SimpleNamespace(run=object() if theirs else None, finish=lambda: ended.append(True))
+    ended: list[str] = []
+    wandb = SimpleNamespace(
+        run=object() if theirs else None, finish=lambda: ended.append("run"), teardown=lambda: ended.append("session")
+    )
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     with logging_into(tmp_path, ["wandb"]):
         wandb.run = object()
-    assert ended == ([] if theirs else [True])
+    assert ended == ([] if theirs else ["run", "session"])
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="TensorBoard is not installed")
@@ -196,3 +198,18 @@ def test_tensorboard_itself_writes_the_curve(monkeypatch: pytest.MonkeyPatch, tm
     curve = [(one.step, one.value) for one in events.Scalars("train/loss")]
     assert [step for step, _ in curve] == [1, 2, 3, 4, 5, 6]
     assert [value for _, value in curve] == pytest.approx(done.losses, rel=1e-4)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="MLflow is not installed")
+def test_mlflow_itself_keeps_one_run_a_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import sqlite3
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for node in ("one", "two"):  # in one process, as a worker has them
+        done = train(tmp_path / node, Training(batch=2, report_to=("mlflow",)))
+        kept = sqlite3.connect(tmp_path / node / "mlflow.db")
+        assert kept.execute("select name, status from runs").fetchall() == [(node, "FINISHED")]
+        curve = kept.execute("select step, value from metrics where key = 'loss' order by step").fetchall()
+        assert [step for step, _ in curve] == [1, 2, 3, 4, 5, 6]
+        assert [value for _, value in curve] == pytest.approx(done.losses, rel=1e-4)
