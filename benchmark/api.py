@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from benchmark.method import Finisher, Method, MethodConfig
@@ -149,6 +150,10 @@ class Model(Plugin):
         return None
 
 
+SAMPLING_RATE = 16_000
+"""Of all audio, in Hz."""
+
+
 class Split(ABC):
     """Utterances of one split, in a fixed order, with audio at 16 kHz."""
 
@@ -164,6 +169,13 @@ class Split(ABC):
     @abstractmethod
     def waveform(self, index: int) -> np.ndarray:
         """Return mono float32 samples in [-1, 1] at 16 kHz, shape ``(samples,)``."""
+
+    @cached_property
+    def seconds(self) -> np.ndarray:
+        """Length of each utterance, shape ``(N,)``; a split that knows it without its audio says so."""
+        import numpy as np
+
+        return np.array([len(self.waveform(index)) for index in range(len(self))], dtype=np.float64) / SAMPLING_RATE
 
     @property
     @abstractmethod

@@ -14,7 +14,8 @@ from reports import _pareto_data as data
 from reports import _pareto_looks as styles
 from reports._cost_data import PASSES, SECONDS, Costs
 from reports._names import shortened
-from reports._spread_scale import put, scale_of
+from reports._pareto_looks import put
+from reports._spread_scale import scale_of
 
 if TYPE_CHECKING:
     import pandas as pd

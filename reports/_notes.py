@@ -10,6 +10,7 @@ from benchmark.store.comparing import SIGNIFICANT
 from benchmark.store.scoring import column
 from reports._cells import absent, count
 from reports._frames import first_split
+from reports._resampled import resampled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,9 +69,10 @@ def _significance(rows: pd.DataFrame) -> Iterator[str]:
     if not len(drawn):
         return
     seeds = int(rows["seeds"].max())
-    also = f" and of up to {seeds} seeds (two levels)" if seeds > 1 else ""
+    levels = " (two levels)" if seeds > 1 else ""
     yield (
-        f"Intervals, differences and p-values: paired bootstrap of {' or '.join(drawn)}{also}, "
+        f"Intervals, differences and p-values: paired bootstrap of {resampled(' or '.join(drawn), seeds, most=True)}"
+        f"{levels}, "
         f"{about.get('resamples', 0):,} resamples; ranks: Holm's correction over all pairs of a block and kept "
         f"fraction, p < {SIGNIFICANT:g}; non-inferiority: margin {100 * about.get('margin', 0):g} points."
     )

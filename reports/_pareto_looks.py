@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.figures import INK
 from reports import _pareto_data as data
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 
 def looks(drawn: Sequence[data.Chart], most: int) -> dict[str, dict[str, Any]]:
@@ -85,3 +86,16 @@ def scale(points: pd.DataFrame) -> Scale:
         ticks, names = [floor, *ticks], ["0", *names]
     top = 3 * data.WORST if worst > data.OVER else 1.15 * high
     return Scale(True, (max(floor, lower) / 1.25, top), ticks, names, floor)
+
+
+def put(ax: Axes, which: Literal["x", "y"], scale: Scale) -> None:
+    """Set one axis of a panel to it."""
+    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    if scale.log:
+        (ax.set_xscale if which == "x" else ax.set_yscale)("log")
+        axis.set_major_locator(FixedLocator(list(scale.ticks)))
+        axis.set_major_formatter(FixedFormatter(list(scale.names)))
+        axis.set_minor_locator(NullLocator())
+    (ax.set_xlim if which == "x" else ax.set_ylim)(*scale.ends)

@@ -72,18 +72,6 @@ def draw_outside(ax: Axes, panel: data.Panel, outside: Sequence[Outside], scale:
         ax.annotate(one.short, (x, y), (6, 5), textcoords="offset points", fontsize="small", color=INK, style="italic")
 
 
-def vertical(ax: Axes, scale: Scale) -> None:
-    """Set the axis of the error rate."""
-    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
-
-    if scale.log:
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(FixedLocator(list(scale.ticks)))
-        ax.yaxis.set_major_formatter(FixedFormatter(list(scale.names)))
-        ax.yaxis.set_minor_locator(NullLocator())
-    ax.set_ylim(*scale.ends)
-
-
 def _horizontal(ax: Axes, largest: float) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from benchmark.figures import FAINT, INK
 from reports._names import shortened
-from reports._pareto_looks import Scale
+from reports._pareto_looks import Scale, put
 from reports._spread_data import Spread, of_how_many
-from reports._spread_scale import put, scale_of
+from reports._spread_scale import scale_of
 
 if TYPE_CHECKING:
     import pandas as pd

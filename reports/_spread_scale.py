@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from reports import _pareto_looks as styles
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.axes import Axes
 
 
 def scale_of(score: np.ndarray, low: np.ndarray, high: np.ndarray) -> styles.Scale:
@@ -33,16 +32,3 @@ def scale_of(score: np.ndarray, low: np.ndarray, high: np.ndarray) -> styles.Sca
     ticks = [*scale.ticks, *(tick for tick in (200, 500, 1000, 2000) if tick < most)]
     names = [*scale.names, *(f"{tick:g}" for tick in ticks[len(scale.ticks) :])]
     return dataclasses.replace(scale, ends=(scale.ends[0], 1.2 * most), ticks=ticks, names=names)
-
-
-def put(ax: Axes, which: Literal["x", "y"], scale: styles.Scale) -> None:
-    """Set one axis of a panel to it."""
-    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
-
-    axis = ax.xaxis if which == "x" else ax.yaxis
-    if scale.log:
-        (ax.set_xscale if which == "x" else ax.set_yscale)("log")
-        axis.set_major_locator(FixedLocator(list(scale.ticks)))
-        axis.set_major_formatter(FixedFormatter(list(scale.names)))
-        axis.set_minor_locator(NullLocator())
-    (ax.set_xlim if which == "x" else ax.set_ylim)(*scale.ends)

@@ -179,7 +179,7 @@ class _Layout:
 
     def fill(self, part: SubFigure, outside: Sequence[Outside]) -> None:
         """Draw the board into its part of the figure."""
-        from reports._pareto_panel import draw_outside, draw_panel, vertical
+        from reports._pareto_panel import draw_outside, draw_panel
 
         grid = part.add_gridspec(len(self.heights), self.columns, height_ratios=self.heights)
         scale = styles.scale(self.chart.points)
@@ -194,7 +194,7 @@ class _Layout:
             else:
                 ax.set_ylabel(self.chart.score)
             self.axes.append(ax)
-        vertical(self.axes[0], scale)
+        styles.put(self.axes[0], "y", scale)
         ax = part.add_subplot(grid[-1, self.columns - self.cells :])
         legend.draw_legend(ax, self.lines, self.legend_width, self.legend_columns)
         part.suptitle(self.chart.title, x=0.008, ha="left", fontsize=14, fontweight="bold", color=INK)

@@ -23,6 +23,12 @@ def _no_old_garbage() -> None:
     gc.freeze()
 
 
+@pytest.fixture
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide a GPU, where there is one."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Hold a module to one thread whatever the environment says: equality to the bit is promised at equal threads."""

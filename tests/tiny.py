@@ -1,10 +1,14 @@
-"""Random plans for the Whisper models of ``benchmark.whisper.tiny``, which is offered here too."""
+"""Random plans and material for the Whisper models of ``benchmark.whisper.tiny``, which is offered here too."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
+from benchmark.harness.batches import Tokenised
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import Structure
 from benchmark.whisper.tiny import features as features
@@ -47,3 +51,17 @@ def coarse_plan(structure: Structure, seed: int, special: int = 4) -> Plan:
                 size = int(draw.integers(1, len(alive) + 1))
                 columns[matrix.name] = torch.from_numpy(draw.permutation(alive)[:size].copy())
     return fine.then(Plan(kept, columns=columns))
+
+
+def drop_out(model: Any, share: float) -> None:
+    """Set the share that is dropped in every part of a model."""
+    for part in model.modules():
+        if hasattr(part, "dropout") and isinstance(part.dropout, float):
+            part.dropout = share
+
+
+def material(lengths: Sequence[int]) -> Tokenised:
+    """Return noise to train on: windows of 8 mels and 16 frames, transcripts of these lengths from 30 tokens."""
+    draw = np.random.default_rng(0)
+    labels = [draw.integers(4, 30, size=length).tolist() for length in lengths]
+    return Tokenised(draw.normal(size=(len(lengths), 8, 16)).astype(np.float16), labels)

@@ -12,6 +12,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from benchmark.api import Config
+from benchmark.corpora._files import numbered_lines, read_text
 from benchmark.corpora.recordings import Fault, RecordingsConfig, RecordingsCorpus, RecordingsSplit, Row
 from benchmark.errors import DataError
 from benchmark.registry import REGISTRY
@@ -119,7 +120,7 @@ def _from_texts(folder: Path) -> Iterator[Row]:
             beside = path.with_suffix(".txt")
             if not beside.is_file():
                 raise DataError(f"{path}: has no transcript; expected {beside.name} beside it, or a metadata file")
-            yield Row(path.stem, path, _text(beside).strip())
+            yield Row(path.stem, path, read_text(beside).strip())
 
 
 def _from_metadata(path: Path) -> Iterator[Row]:
@@ -135,7 +136,7 @@ def _from_metadata(path: Path) -> Iterator[Row]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
-    reader = csv.DictReader(io.StringIO(_text(path), newline=""), strict=True)
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
         columns = reader.fieldnames or []
         missing = [name for name in ("file", "text") if name not in columns]
@@ -150,9 +151,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
-    for line, text in enumerate(_text(path).split("\n"), start=1):
-        if not text.strip():
-            continue
+    for line, text in numbered_lines(path):
         try:
             row = json.loads(text)
         except json.JSONDecodeError as error:
@@ -160,12 +159,3 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
         if not isinstance(row, dict):
             raise DataError(f"{path}, line {line}: not a JSON object; write one object with file and text a line")
         yield line, row
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error

@@ -25,7 +25,7 @@ from benchmark.store.attached import check_clash, check_spec, check_timing, is_o
 from benchmark.store.bundles import claim
 from benchmark.store.folders import MARKER, SPECS, WAY_OUT, check_run, open_run, read_json
 from benchmark.store.merging import Merged, merge
-from benchmark.store.records import RECORD, SPEC, Record, read_record, records
+from benchmark.store.records import RECORD, SPEC, Record, read_record
 from benchmark.store.unpacking import Opened, unpack
 
 
@@ -54,11 +54,12 @@ def unite(
 
     Raises:
         StoreError: as ``merge`` and ``unpack``; nothing has been written then.
+        SpecError: what is accepted is no beginning of a hash.
     """
+    known = Known(accepted)
     check_run(into)
     folders, bundles = [one for one in sources if not one.is_file()], [one for one in sources if one.is_file()]
     beside = {open_run(run): str(run) for run in folders} | ({into: str(into)} if (into / MARKER).is_file() else {})
-    known = Known(accepted)
     for run in beside if bundles else ():
         known.trust(run)
     refused: list[Refusal] = []
@@ -71,7 +72,7 @@ def unite(
             kept += ours
             beside[opened.folder] = str(bundle)
         found = [*folders, *(Path(shelf) / str(number) for number in range(len(bundles)))]
-        nothing = bool(refused) and not any(records(one) for one in found)
+        nothing = bool(refused) and not any(any(one.glob(f"runs/*/*/{RECORD}")) for one in found)
         done = merge(found, into, write=not (check or nothing))
     return dataclasses.replace(done, present=done.present + kept), refused
 

@@ -23,8 +23,6 @@ from benchmark.specs import Leaderboard
 from benchmark.whisper.checkpoints import set_language
 from benchmark.whisper.structure import Structure
 
-SAMPLING_RATE = 16_000
-
 __all__ = ["IGNORED_LABEL", "Bench", "Evaluation", "device"]
 
 
@@ -40,13 +38,10 @@ class Evaluation:
     split: Split
     features: np.ndarray
 
-    @cached_property
+    @property
     def seconds(self) -> np.ndarray:
-        """Length of each utterance in seconds, shape ``(N,)``; told by the split, where it has looked already."""
-        if (known := getattr(self.split, "seconds", None)) is not None:
-            return np.asarray(known, dtype=np.float64)
-        lengths = [len(self.split.waveform(index)) for index in range(len(self.split))]
-        return np.array(lengths, dtype=np.float64) / SAMPLING_RATE
+        """Length of each utterance in seconds, shape ``(N,)``."""
+        return self.split.seconds
 
 
 class Bench:

@@ -35,10 +35,9 @@ from benchmark.whisper.masking import Masker
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.quantise import quantise
 from benchmark.whisper.states import write_state
-from benchmark.whisper.structure import TOKENS
 from benchmark.whisper.surgery import shrink
 from benchmark.whisper.view import View
-from benchmark.whisper.vocabulary import trim_processor
+from benchmark.whisper.vocabulary import processor_of
 
 DECODER_POSITION = 31
 """Decoder position at which a token's MACs are counted: 32 keys in the self-attention cache."""
@@ -260,7 +259,7 @@ def _budget(path: CellPath, state: State, bench: Bench, smallest: int) -> dict[s
 def _transcripts(attempt: Attempt, model: Any, plan: Plan, bench: Bench, progress: Progress | None) -> dict[str, Any]:
     """Decode every evaluation split and write its transcripts; return the record's ``data``."""
     spec, corpus = bench.spec, bench.corpus
-    processor = trim_processor(bench.processor, plan.kept[TOKENS]) if TOKENS in plan.kept else bench.processor
+    processor = processor_of(plan, bench.processor)
     decoding: Decoding = spec.decoding
     total = sum(len(item.split) for item in bench.evaluations.values())
     done_before, data = 0, {}

@@ -115,8 +115,7 @@ def _attempt(record: Record) -> Source:
     from benchmark.whisper.checkpoints import set_language
     from benchmark.whisper.files import load
     from benchmark.whisper.plan import Plan
-    from benchmark.whisper.structure import TOKENS
-    from benchmark.whisper.vocabulary import trim_processor
+    from benchmark.whisper.vocabulary import processor_of
 
     if not record.ok:
         happened = f"was {record.error}" if record.stopped else f"failed ({record.error})"
@@ -129,11 +128,10 @@ def _attempt(record: Record) -> Source:
     model = load(record.path)
     spec = record.data["spec"]["model"]
     processor = open_plugin(spec["name"], **model_options(record.path, spec)).processor
-    tokens = Plan.load(record.path / PLAN).kept.get(TOKENS)
     language = record.data["spec"]["corpus"].get("language")
     if language:
         set_language(processor, model, language)
-    trimmed = processor if tokens is None else trim_processor(processor, tokens)
+    trimmed = processor_of(Plan.load(record.path / PLAN), processor)
     return Source(model, trimmed, f"{_title(record)}, cell {record.cell}", record)
 
 

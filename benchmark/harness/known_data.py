@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import PrunebenchError
+from benchmark.errors import PrunebenchError, SpecError
 from benchmark.registry import REGISTRY
 from benchmark.store.records import Record, records
 
@@ -35,7 +35,7 @@ class Known:
     """Test data of records that are trusted, of corpora that anybody can make, or that the user vouches for."""
 
     accepted: Sequence[str] = ()
-    """Hashes, or beginnings of at least ``LEAST`` digits, that the user vouches for."""
+    """Hashes, or beginnings of at least ``LEAST`` hexadecimal digits, that the user vouches for."""
     done: set[str] = field(default_factory=set)
     """Cells with a result in a folder that is trusted."""
     attempts: set[str] = field(default_factory=set)
@@ -44,6 +44,12 @@ class Known:
     _used: dict[str, tuple[str, str]] = field(default_factory=dict)
     """What a spec asks of a split to the hash that was used for it, and where."""
     _texts: dict[str, _Texts] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.accepted = [start.strip().lower() for start in self.accepted]
+        for start in self.accepted:
+            if len(start) < LEAST or set(start) - set("0123456789abcdef"):
+                raise SpecError(f"--accept-data {start!r}: give at least {LEAST} hexadecimal digits of the data's hash")
 
     def trust(self, run: Path) -> None:
         """Take the data of a run folder's results as known.
@@ -100,7 +106,7 @@ class Known:
         if key in self._trusted:
             trusted, of = self._trusted[key]
             found: _Texts | str = _Texts.of(str(trusted.path.parents[2]), trusted.columns(of, "speaker"))
-        elif any(len(start) >= LEAST and said.startswith(start) for start in self.accepted):
+        elif said.startswith(tuple(self.accepted)):
             return _Texts.of("itself", columns)
         else:
             found = _from_corpus(record, split, said)

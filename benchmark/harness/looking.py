@@ -18,9 +18,8 @@ from benchmark.measure.alignment import distances
 from benchmark.measure.long_form import transcribe_all
 from benchmark.measure.scores import Normalised, signature
 from benchmark.whisper.plan import Plan
-from benchmark.whisper.structure import TOKENS
 from benchmark.whisper.surgery import shrink
-from benchmark.whisper.vocabulary import trim_processor
+from benchmark.whisper.vocabulary import processor_of
 
 
 class Eyes:
@@ -48,12 +47,11 @@ class Eyes:
 
     def hear(self, model: Any, plan: Plan) -> list[str]:
         """Return what the model says under its plan, from a shrunk copy in evaluation mode, as in the end."""
-        processor = self.bench.processor
         with torch.no_grad():
             copy = shrink(model, plan).eval().to(self.bench.precision)
         said, _ = transcribe_all(
             copy,
-            trim_processor(processor, plan.kept[TOKENS]) if TOKENS in plan.kept else processor,
+            processor_of(plan, self.bench.processor),
             self._features,
             self._waveform,
             self._seconds,

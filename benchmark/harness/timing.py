@@ -24,8 +24,7 @@ from benchmark.store.sources import model_options
 from benchmark.store.timings import timings, write_timing
 from benchmark.whisper.files import load
 from benchmark.whisper.plan import Plan
-from benchmark.whisper.structure import TOKENS
-from benchmark.whisper.vocabulary import trim_processor
+from benchmark.whisper.vocabulary import processor_of
 
 THREADS = 1
 """Timings are of one thread: the least disturbed by neighbours, and what an edge device gives a single stream."""
@@ -100,8 +99,7 @@ def _timed(
     dense, processor = source.load()
     models: dict[str, tuple[Any, Any]] = {DENSE: (dense, processor)}
     for record in artefacts:
-        tokens = Plan.load(record.path / PLAN).kept.get(TOKENS)
-        models[record.cell] = (load(record.path), processor if tokens is None else trim_processor(processor, tokens))
+        models[record.cell] = load(record.path), processor_of(Plan.load(record.path / PLAN), processor)
     speech_of = REGISTRY.get("corpus", corpus.name, **corpus.options)
     split = speech_of.load(next(iter(base["corpus"]["evaluate"])), settings.utterances)
     speech = Evaluation(split, log_mels(split, processor.feature_extractor))

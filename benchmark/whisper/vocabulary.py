@@ -17,9 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import SpecError
+from benchmark.whisper.structure import TOKENS
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from benchmark.whisper.plan import Plan
 
 _SINGLE = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id", "prev_sot_token_id")
 _TIMESTAMPS = ("no_timestamps_token_id",)
@@ -58,6 +61,16 @@ def remap_ids(config: Any, kept: Tensor) -> None:
         config.forced_decoder_ids = [
             pair for pair, (_, old) in zip(pairs, forced, strict=True) if old is None or pair[1]
         ]
+
+
+def processor_of(plan: Plan, processor: Any) -> Any:
+    """Return the processor of what a plan leaves of a vocabulary; the very same where it leaves all.
+
+    Raises:
+        SpecError: as ``trim_processor``.
+    """
+    kept = plan.kept.get(TOKENS)
+    return processor if kept is None else trim_processor(processor, kept)
 
 
 def trim_processor(processor: Any, kept: Tensor) -> Any:

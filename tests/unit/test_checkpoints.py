@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmark.harness import checkpoints as module
-from benchmark.harness.batches import Tokenised, stream_order
+from benchmark.harness.batches import stream_order
 from benchmark.harness.bench import Bench
 from benchmark.harness.checkpoints import MARK, Checkpoints, generators, restore
 from benchmark.harness.execute import train_node
@@ -29,32 +29,19 @@ from benchmark.specs import Leaderboard, Training
 from benchmark.whisper.masking import Masker
 from benchmark.whisper.structure import Structure
 from benchmark.whisper.view import View
-from tests.tiny import random_plan, tiny_whisper
+from tests.tiny import drop_out, material, random_plan, tiny_whisper
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "on_cpu")
 LENGTHS = (2, 9, 5, 3, 11, 4, 2, 7)
 STEPS, BATCH, EVERY, KILLED = 9, 4, 3, 7
 PENALTY = SparseGroupLasso(solver="proximal", l1_enc=0.01, l1_dec=0.02, group_enc=0.03, group_dec=0.04)
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(autouse=True)
-def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-
-
-def material() -> Tokenised:
-    draw = np.random.default_rng(0)
-    labels = [draw.integers(4, 30, size=length).tolist() for length in LENGTHS]
-    return Tokenised(draw.normal(size=(len(LENGTHS), 8, 16)).astype(np.float16), labels)
-
-
 def model_of() -> Any:
     """With dropout: what is drawn after the checkpoint must be what would have been drawn."""
     model: Any = tiny_whisper(d=16, layers=(1, 1), heads=2, ffn=16, vocab=30, frames=16, targets=12)
-    for part in model.modules():
-        if hasattr(part, "dropout") and isinstance(part.dropout, float):
-            part.dropout = 0.2
+    drop_out(model, 0.2)
     return model
 
 
@@ -71,7 +58,7 @@ def train(folder: Path | None, killed: int | None = None, accumulate: int = 2) -
 
     trained = fit(
         model,
-        material(),
+        material(LENGTHS),
         stream_order(len(LENGTHS), BATCH, 0, 0, STEPS),
         Training(batch=BATCH, learning_rate=5e-3, weight_decay=0.1, warmup=0.4, accumulate=accumulate),
         steps=STEPS,
@@ -233,7 +220,7 @@ def tree() -> Tree:
 def bench(tree: Tree) -> Bench:
     made = Bench(tree.spec)
     made.__dict__["_loaded"] = (model_of(), None)
-    made.material = material()
+    made.material = material(LENGTHS)
     return made
 
 

@@ -14,38 +14,25 @@ from benchmark.api import Penalty
 from benchmark.errors import SpecError
 from benchmark.harness import training
 from benchmark.harness.augment import covered, hiding
-from benchmark.harness.batches import MEGABATCH, BatchStream, Tokenised, collate, stream_order
+from benchmark.harness.batches import MEGABATCH, BatchStream, collate, stream_order
 from benchmark.harness.training import FitTrainer, Trained, fit
 from benchmark.pruning.penalties import SparseGroupLasso
 from benchmark.specs import SpecAugment, Training
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import Structure
 from benchmark.whisper.view import View
-from tests.tiny import tiny_whisper
+from tests.tiny import drop_out, material, tiny_whisper
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "on_cpu")
 LENGTHS = (2, 9, 5, 3, 11, 4, 2, 7, 6, 10, 3)
 STEPS, BATCH = 5, 8
 SGL = SparseGroupLasso(l1_enc=0.01, l1_dec=0.02, group_enc=0.03, group_dec=0.04)
 PROXIMAL = SGL.model_copy(update={"solver": "proximal"})
 
 
-@pytest.fixture(autouse=True)
-def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-
-
-def material() -> Tokenised:
-    draw = np.random.default_rng(0)
-    labels = [draw.integers(4, 30, size=length).tolist() for length in LENGTHS]
-    return Tokenised(draw.normal(size=(len(LENGTHS), 8, 16)).astype(np.float16), labels)
-
-
 def model_of(dropout: float = 0.0) -> Any:
     model: Any = tiny_whisper(d=16, layers=(2, 2), heads=2, ffn=16, vocab=30, frames=16, targets=12)
-    for module in model.modules():
-        if hasattr(module, "dropout") and isinstance(module.dropout, float):
-            module.dropout = dropout
+    drop_out(model, dropout)
     return model
 
 
@@ -58,7 +45,7 @@ def trained(
     view = View(model, Structure.of(model), Plan(), 0)
     teacher = tiny_whisper(d=16, layers=(2, 2), heads=2, ffn=16, vocab=30, frames=16, targets=12, seed=3)
     held: dict[str, Any] = {"penalty": penalty, "view": view, "teacher": teacher if teach else None}
-    return fit(model, material(), order, settings, steps=STEPS, seed=0, **held), model
+    return fit(model, material(LENGTHS), order, settings, steps=STEPS, seed=0, **held), model
 
 
 def distance(one: Any, other: Any) -> float:
@@ -173,7 +160,7 @@ def test_a_step_whose_gradients_overflow_leaves_weights_and_schedule_alone(
     recipe = Training(batch=BATCH, learning_rate=5e-3)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(training, "rate", lambda step, recipe, steps: _rate(step, recipe, STEPS))
-    fit(other, material(), order, recipe, steps=STEPS - 1, seed=0, penalty=penalty, view=view)
+    fit(other, material(LENGTHS), order, recipe, steps=STEPS - 1, seed=0, penalty=penalty, view=view)
     assert distance(model, other) < 1e-5
     assert distance(model, model_of()) > 1e-2
 
@@ -201,7 +188,7 @@ def test_stretches_are_as_many_as_transformers_draws(room: int, share: float, le
 
 def test_what_is_hidden_depends_on_seed_and_place_alone() -> None:
     recipe = SpecAugment(time=0.3, time_length=3, feature=0.3, feature_length=2)
-    heard = material().features[0]
+    heard = material(LENGTHS).features[0]
     whole = hiding(recipe, heard.shape, seed=1, first=0)
     later = hiding(recipe, heard.shape, seed=1, first=6)
     other = hiding(recipe, heard.shape, seed=2, first=0)
@@ -225,13 +212,13 @@ def test_the_batch_that_is_trained_on_is_the_hidden_one_in_any_parts() -> None:
     hide = hiding(recipe, (8, 16), seed=1, first=0)
     assert hide and hiding(None, (8, 16), seed=1, first=0) is None
     order = stream_order(len(LENGTHS), BATCH, 0, 0, STEPS)
-    batch = collate([BatchStream(material(), order, hide)[i] for i in range(BATCH)])["input_features"]
+    batch = collate([BatchStream(material(LENGTHS), order, hide)[i] for i in range(BATCH)])["input_features"]
     assert (batch == 0).all(dim=1).any()
 
     def run(parts: int, hiding: Any) -> Any:
         model = model_of()
         settings = Training(batch=BATCH, learning_rate=5e-3, accumulate=parts)
-        fit(model, material(), order, settings, steps=STEPS, seed=0, hide=hiding)
+        fit(model, material(LENGTHS), order, settings, steps=STEPS, seed=0, hide=hiding)
         return model
 
     assert distance(run(1, hide), run(4, hide)) < 2e-5
