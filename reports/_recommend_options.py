@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-Runs = Annotated[list[Path], typer.Argument(metavar="RUNS", help="Run folders.")]
 MaxWer = Annotated[float | None, typer.Option("--max-wer", help="Word error rate, per cent.")]
 MaxCer = Annotated[
     float | None, typer.Option("--max-cer", help="Character error rate, per cent, where the normaliser counts those.")

@@ -26,7 +26,7 @@ _TIMED = ("memory", "rtfx", "speedup")
 
 
 def recommend(
-    runs: options.Runs,
+    runs: filters.Runs,
     max_wer: options.MaxWer = None,
     max_cer: options.MaxCer = None,
     margin: options.Margin = None,

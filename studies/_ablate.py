@@ -109,7 +109,7 @@ def ablate(spec: AblationSpec, out: Path, workers: int | None = None, quiet: boo
 def plan(spec: AblationSpec, out: Path) -> None:
     """Print arms, cells, what is done, and the optimiser steps that the rest costs. Writes nothing."""
     from benchmark.cli._tables import print_table
-    from benchmark.cli.plan import newest, steps_left
+    from benchmark.cli.plan import newest, steps_left, what_is_there
 
     made = planned(spec)
     found = newest(out)
@@ -126,7 +126,7 @@ def plan(spec: AblationSpec, out: Path) -> None:
     print_table(headings, rows, right=("seeds", "steps", "done"), whole=("point", "seeds", "steps", "done", "state"))
     counted = [f"{list(states.values()).count(name)} {name}" for name in ("done", "missing", "failed")]
     print(", ".join(counted))
-    left = steps_left(tree, {cell for cell, said in states.items() if said != "done"}, out)
+    left = steps_left(tree, {cell for cell, said in states.items() if said != "done"}, what_is_there(out)[1])
     print(
         f"training steps: {tree.steps_shared:,} shared, {tree.steps_unshared:,} without sharing "
         f"({100 * tree.saving:.1f} % saved); {left:,} still to do"

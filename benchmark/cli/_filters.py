@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,17 @@ from benchmark.spec_files import integers
 if TYPE_CHECKING:
     from benchmark.store.filters import Filter
 
+
+def _reached(place: str) -> Path:
+    from benchmark.store.depot import reach
+
+    return reach(place)
+
+
+Runs = Annotated[
+    list[Path],
+    typer.Argument(metavar="RUNS", parser=_reached, help="Run folders, or URLs of runs on an object store."),
+]
 Model = Annotated[list[str] | None, typer.Option("--model", help="Only this model; repeatable.")]
 Corpus = Annotated[list[str] | None, typer.Option("--corpus", help="Only this corpus; repeatable.")]
 Language = Annotated[list[str] | None, typer.Option("--language", help="Only this language; repeatable.")]

@@ -17,22 +17,26 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.harness.executors.interface import Executor
+    from benchmark.harness.place import Place
     from benchmark.store.records import Record
 
 
-def carry_out(spec: Leaderboard, out: Path, executor: Executor, quiet: bool) -> int:
-    """Run what is missing, time it, write the reports and print the table; return the exit code."""
+def carry_out(spec: Leaderboard, where: Path | str, executor: Executor, quiet: bool) -> int:
+    """Run what is missing, time it, write the reports and print the table; return the exit code.
+
+    ``where`` may be the URL of a place on an object store: then the reports are written into its mirror, and sent.
+    """
+    from benchmark.harness.place import Place
     from benchmark.harness.tree import grown
-    from benchmark.store.folders import check_run
-    from benchmark.store.front import drop_artefacts
 
     trees = grown(spec)  # before anything is written: a program that breaks its contract is a wrong spec
-    check_run(out)
+    place = Place.of(where)
+    out = place.folder
     from benchmark.harness import run as harness
 
-    outcome = harness.run(spec, out=out, quiet=quiet, executor=executor)
+    outcome = harness.run(spec, out=where, quiet=quiet, executor=executor)
     if spec.profile is not None:
-        harness.profile(out, spec, quiet=quiet)
+        harness.profile(where, spec, quiet=quiet)
     cells = {path.cell.id for tree in trees for path in tree.cells}
     left_out: list[str] = []
     broken: list[str] = []
@@ -47,13 +51,22 @@ def carry_out(spec: Leaderboard, out: Path, executor: Executor, quiet: bool) -> 
     finally:  # whatever a report runs into, why a cell failed is said
         say_failed(outcome.failed)
     if not left_out or spec.keep_artefacts != "front":  # else it is not known which models are on the front
-        dropped = drop_artefacts(out, cells, spec.keep_artefacts, spec.normalizer)
+        dropped = _drop(place, cells, spec)
         if dropped:
             print(f"keep_artefacts: {spec.keep_artefacts}: {len(dropped)} model(s) deleted, records and plans kept")
-    say_written(written)
+    say_written(written if place.depot is None else place.depot.put_files(written))
     say_left_out(left_out)
     say_broken(broken)
     return 1 if outcome.failed or left_out or broken else 0
+
+
+def _drop(place: Place, cells: Collection[str], spec: Leaderboard) -> list[str]:
+    """Delete the models that a spec does not want to keep; return the cells that had one."""
+    from benchmark.store.front import drop_artefacts, unwanted
+
+    if place.depot is None:
+        return drop_artefacts(place.folder, cells, spec.keep_artefacts, spec.normalizer)
+    return place.depot.drop_models(unwanted(place.folder, cells, spec.keep_artefacts, spec.normalizer))
 
 
 class ScoresLeftOutError(PrunebenchError):
@@ -210,6 +223,6 @@ def show_table(table: pd.DataFrame) -> None:
             show(table, screen)
 
 
-def say_written(paths: Sequence[Path]) -> None:
+def say_written(paths: Sequence[Path] | Sequence[str]) -> None:
     """Print where the files are."""
     print("written:", *(f"  {path}" for path in paths), sep="\n")

@@ -39,7 +39,14 @@ ReportTo = Annotated[
         help="Who is told of the loss: tensorboard,mlflow,wandb, or none.  \\[default: tensorboard where installed]",
     ),
 ]
-Out = Annotated[Path | None, typer.Option("--out", help="Run folder.  \\[default: out/<name of the spec>]")]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        metavar="PLACE",
+        help="Run folder, or a URL on an object store: s3://bucket/run.  \\[default: out/<name of the spec>]",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -113,6 +120,10 @@ def executor_of(name: str, workers: int | None, threads: int, gpus: float | None
     return executor(name, options)
 
 
-def folder_of(spec: Leaderboard, out: Path | None) -> Path:
-    """Return the run folder: what was asked for, or ``out/<name of the spec>``."""
-    return out if out is not None else Path("out") / spec.name
+def place_of(spec: Leaderboard, out: str | None) -> Path | str:
+    """Return where the run is: a URL or folder that was asked for, or ``out/<name of the spec>``."""
+    from benchmark.store.remote import is_url
+
+    if out is None:
+        return Path("out") / spec.name
+    return out if is_url(out) else Path(out)

@@ -15,7 +15,7 @@ from benchmark.text.chosen import AUTO, checked
 
 
 def bundle(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Run folders.")],
+    runs: filters.Runs,
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="File to make, e.g. results.zip.")],
     normalizer: Annotated[
         str, typer.Option("--normalizer", help="What the claimed scores are made by; auto: that of each language.")

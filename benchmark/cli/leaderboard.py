@@ -40,7 +40,7 @@ def leaderboard(
     source = preset or ("default" if languages is None else "languages")
     spec = options.read_spec(source, methods, budgets, seeds, steps, normalizer, languages, report_to)
     where = options.executor_of(executor, workers, threads, gpus, ray_address)
-    raise typer.Exit(carry_out(spec, options.folder_of(spec, out), where, quiet))
+    raise typer.Exit(carry_out(spec, options.place_of(spec, out), where, quiet))
 
 
 @REGISTRY.register("verb", "leaderboard")

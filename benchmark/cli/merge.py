@@ -12,8 +12,20 @@ from benchmark.markdown import flat
 from benchmark.registry import REGISTRY
 
 
+def _whole(place: str) -> Path:
+    from benchmark.store.depot import Depot
+    from benchmark.store.remote import is_url
+
+    return Depot(place).pull(models=True) if is_url(place) else Path(place)
+
+
 def merge(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Run folders or bundles to take from.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUNS", parser=_whole, help="Run folders, URLs of runs on an object store, or bundles to take from."
+        ),
+    ],
     into: Annotated[Path, typer.Option("--into", help="Run folder to fill; made when it is not there.")],
     accept_data: Annotated[
         list[str] | None,

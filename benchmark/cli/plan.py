@@ -14,6 +14,7 @@ from benchmark.registry import REGISTRY
 from benchmark.specs import Leaderboard
 
 if TYPE_CHECKING:
+    from benchmark.harness.ready import Has
     from benchmark.harness.tree import Tree
     from benchmark.store.records import Record
 
@@ -49,7 +50,8 @@ def plan(
     from benchmark.harness.tree import grown
 
     chosen = options.read_spec(spec, methods, budgets, seeds, steps, normalizer, languages)
-    trees, folder = grown(chosen), options.folder_of(chosen, out)
+    trees, place = grown(chosen), options.place_of(chosen, out)
+    folder, has = what_is_there(place)
     found = newest(folder)
     rows = [_row(path, found) for tree in trees for path in tree.cells]
     undone = {row["id"] for row in rows if row["state"] != "done"}
@@ -58,13 +60,13 @@ def plan(
         shared,
         unshared,
         1 - shared / unshared if unshared else 0.0,
-        sum(steps_left(tree, undone, folder) for tree in trees),
+        sum(steps_left(tree, undone, has) for tree in trees),
         _disk(chosen, len(rows), found),
     )
     if as_json:
-        print(json.dumps({"name": chosen.name, "out": str(folder), "cells": rows, **asdict(costs)}, indent=1))
+        print(json.dumps({"name": chosen.name, "out": str(place), "cells": rows, **asdict(costs)}, indent=1))
     else:
-        _print(chosen, folder, rows, costs)
+        _print(chosen, place, rows, costs)
 
 
 def newest(folder: Path) -> dict[str, Record]:
@@ -90,13 +92,30 @@ def _row(path: Any, found: dict[str, Record]) -> dict[str, Any]:
     }
 
 
-def steps_left(tree: Tree, wanted: set[str], folder: Path) -> int:
-    """Return the optimiser steps that the given cells still need, with what lies in ``work`` taken as it is."""
-    has: Any = lambda node, optimizer: False  # noqa: E731
-    if (folder / "work").is_dir():
-        from benchmark.harness.state import Workshop
+def what_is_there(place: Path | str) -> tuple[Path, Has]:
+    """Return the run folder of a place, a URL's brought up to date, and what says which nodes lie in its cache."""
+    from benchmark.store.remote import is_url
 
-        has = Workshop(folder).has
+    if is_url(place):
+        from benchmark.store.depot import Depot
+        from benchmark.store.folders import OPTIMIZER
+
+        depot = Depot(str(place))
+        if depot.is_run():
+            depot.pull()
+        nodes = depot.nodes()
+        return depot.mirror, lambda node, optimizer: OPTIMIZER in nodes.get(node, ()) if optimizer else node in nodes
+    folder = Path(place)
+    if not (folder / "work").is_dir():
+        return folder, lambda node, optimizer: False
+    from benchmark.harness.state import Workshop
+
+    shop = Workshop(folder)
+    return folder, lambda node, optimizer: shop.has(node, optimizer=optimizer)
+
+
+def steps_left(tree: Tree, wanted: set[str], has: Has) -> int:
+    """Return the optimiser steps that the given cells still need, with the nodes taken as they are there."""
     todo: list[str | None] = []
     for path in tree.cells:
         if path.cell.id in wanted:
@@ -104,7 +123,7 @@ def steps_left(tree: Tree, wanted: set[str], folder: Path) -> int:
     needed: set[str] = set()
     while todo:
         node = todo.pop()
-        if node is None or node in needed or has(node, optimizer=tree.needs_optimizer(node)):
+        if node is None or node in needed or has(node, tree.needs_optimizer(node)):
             continue
         needed.add(node)
         todo += [tree.nodes[node].parent, *tree.nodes[node].rewind_to.values()]
@@ -137,10 +156,10 @@ def _parameter_bytes(spec: Leaderboard) -> int | None:
     return total
 
 
-def _print(spec: Leaderboard, folder: Path, rows: list[dict[str, Any]], costs: Costs) -> None:
+def _print(spec: Leaderboard, place: Path | str, rows: list[dict[str, Any]], costs: Costs) -> None:
     from benchmark.cli._tables import print_table
 
-    print(f"{spec.name}: {len(rows)} cells in {folder}")
+    print(f"{spec.name}: {len(rows)} cells in {place}")
     headings = ("cell", "language", "method", "budget", "kept", "seed", "steps", "state")
     print_table(headings, map(_texts, rows), right=("kept", "seed", "steps"), whole=headings)
     counted = {state: sum(row["state"] == state for row in rows) for state in ("done", "missing", *STATES.values())}

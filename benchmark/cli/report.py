@@ -30,7 +30,7 @@ _SUFFIXES = (".csv", ".parquet")
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Run folders.")],
+    runs: filters.Runs,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the reports.")] = None,
     frame: Annotated[
         Path | None, typer.Option("--frame", metavar="FILE", help="Write all cells as one table: .parquet or .csv.")

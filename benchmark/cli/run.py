@@ -29,7 +29,7 @@ def run(
     """Carry out a spec: train, prune, measure, time, report. Finished cells are not done again."""
     chosen = options.read_spec(spec, methods, budgets, seeds, steps, normalizer, languages, report_to)
     where = options.executor_of(executor, workers, threads, gpus, ray_address)
-    raise typer.Exit(carry_out(chosen, options.folder_of(chosen, out), where, quiet))
+    raise typer.Exit(carry_out(chosen, options.place_of(chosen, out), where, quiet))
 
 
 @REGISTRY.register("verb", "run")

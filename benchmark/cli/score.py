@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchmark.cli import _filters as filters
 from benchmark.cli._flow import normalizer_of, say_left_out
 from benchmark.errors import SpecError, StoreError
 from benchmark.registry import REGISTRY
@@ -25,7 +26,7 @@ _EMPTY = (
 
 
 def score(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Run folders.")],
+    runs: filters.Runs,
     normalizer: Annotated[
         str | None,
         typer.Option(

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 THREADS = 1
@@ -45,27 +45,48 @@ def spawn(
     )
 
 
-def order(process: subprocess.Popen[str], data: Mapping[str, Any], modules: Iterable[str]) -> None:
-    """Tell a worker to begin; ``modules`` are those of plug-ins that were registered by hand in this process."""
+def order(process: subprocess.Popen[str], data: Mapping[str, Any], modules: Iterable[str], more: bool = False) -> None:
+    """Tell a worker to begin; ``modules`` are those of plug-ins that were registered by hand in this process.
+
+    With ``more``, further lines may follow (``tell``).
+    """
+    tell(process, {**data, "path": sys.path, "modules": list(modules)})
+    if not more:
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def tell(process: subprocess.Popen[str], data: Mapping[str, Any]) -> None:
+    """Send a worker a line.
+
+    Raises:
+        BrokenPipeError: it is gone.
+    """
     assert process.stdin is not None
-    process.stdin.write(json.dumps({**data, "path": sys.path, "modules": list(modules)}) + "\n")
-    process.stdin.close()
+    process.stdin.write(json.dumps(data) + "\n")
+    process.stdin.flush()
+
+
+def reports(process: subprocess.Popen[str], kinds: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Yield what a worker reports until it ends: objects with one of the keys ``kinds``."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue  # what some library said before the worker took its stream for itself
+        if isinstance(found, dict) and set(kinds) & found.keys():
+            yield found
 
 
 def listen(process: subprocess.Popen[str], event: Emit, kinds: Collection[str]) -> threading.Thread:
-    """Return a thread that hands on what a worker reports: objects with one of the keys ``kinds``."""
+    """Return a thread that hands on what a worker reports."""
 
-    def read(stream: IO[str]) -> None:
-        for line in stream:
-            try:
-                found = json.loads(line)
-            except ValueError:
-                continue  # what some library said before the worker took its stream for itself
-            if isinstance(found, dict) and set(kinds) & found.keys():
-                event(found)
+    def read() -> None:
+        for found in reports(process, kinds):
+            event(found)
 
-    assert process.stdout is not None
-    thread = threading.Thread(target=read, args=(process.stdout,), daemon=True)
+    thread = threading.Thread(target=read, daemon=True)
     thread.start()
     return thread
 

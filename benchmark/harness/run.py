@@ -17,13 +17,14 @@ from benchmark.errors import PrunebenchError, SpecError
 from benchmark.harness.executors.interface import Executor, Job
 from benchmark.harness.executors.local import Local
 from benchmark.harness.full_disk import told_when_full
+from benchmark.harness.place import Place
 from benchmark.harness.progress import Bars
 from benchmark.harness.tree import Tree, grow, grown
 from benchmark.harness.worker import claim
 from benchmark.registry import REGISTRY
 from benchmark.spec_files import as_spec
 from benchmark.specs import CorpusSpec, Leaderboard, ProfileSpec
-from benchmark.store.folders import MARKER, check_run, keep_spec, kept_specs, open_run
+from benchmark.store.folders import MARKER, kept_specs, open_run
 from benchmark.store.records import Record, finished, latest, read_record
 
 
@@ -44,6 +45,8 @@ def run(
 ) -> RunOutcome:
     """Bring every cell of ``spec`` to a record in the run folder ``out``; what is finished is not done again.
 
+    ``out`` may be the URL of a place on an object store (``s3://bucket/run``); its mirror holds the records returned.
+
     ``spec`` may be a spec, a mapping, a YAML file, or the name of a preset.
     ``workers`` is the number of processes here, each of one thread (None: one per GPU, or where there is none one per
     core; at most one per cell); 0 works in this process, and so does a leaderboard with a plug-in that was defined in
@@ -53,46 +56,44 @@ def run(
         PrunebenchError: a wrong spec, unusable data, an unwritable folder or a full disk; failed cells do not raise.
     """
     spec = as_spec(spec)
-    folder = check_run(Path(out) if out is not None else Path("out") / spec.name)
+    place = Place.of(out if out is not None else Path("out") / spec.name)
     if executor is not None and workers is not None:
         raise SpecError(f"workers = {workers} beside an executor: give it to the executor")
     chosen = executor or Local(workers=workers)
     outcome = RunOutcome([])
-    with told_when_full(folder):
+    with told_when_full(place.folder):
         for tree in grown(spec):  # a language after the other: each uses all workers
-            records = _finish(tree, folder, chosen, quiet)
+            records = _finish(tree, place, chosen, quiet)
             outcome.records += records
             outcome.failed += [record for record in records if record.failed]
     return outcome
 
 
-def _finish(tree: Tree, folder: Path, executor: Executor, quiet: bool) -> list[Record]:
+def _finish(tree: Tree, place: Place, executor: Executor, quiet: bool) -> list[Record]:
     """Bring every cell of a tree to a record, and return the newest of each."""
+    folder = place.folder
     missing = [path for path in tree.cells if finished(folder, path.cell.id) is None]
     if missing:
         marks = folder / "work" / "jobs" / secrets.token_hex(6)
-        _work(Job(tree, folder, marks, _modules(tree)), executor, quiet)
-        _tidy(tree, folder)
+        url = None if place.depot is None else place.depot.url
+        _work(Job(tree, folder, marks, _modules(tree), url), place, executor, quiet)
+        if place.depot is not None:
+            place.depot.pull()
+        _tidy(tree, place)
     else:
-        _begin(tree, folder)
-    wanted = {path.cell.id: place for place, path in enumerate(tree.cells)}
+        place.begin(tree)
+    wanted = {path.cell.id: number for number, path in enumerate(tree.cells)}
     return sorted((r for r in latest(folder) if r.cell in wanted), key=lambda record: wanted[record.cell])
 
 
-def _begin(tree: Tree, folder: Path) -> None:
-    """Write what says that this leaderboard was started here; nothing is written before the request is known good."""
-    open_run(folder, create=True)
-    keep_spec(folder, tree.spec.model_dump(mode="json"), [path.cell.id for path in tree.cells])
-
-
-def _work(job: Job, executor: Executor, quiet: bool) -> None:
+def _work(job: Job, place: Place, executor: Executor, quiet: bool) -> None:
     tree, folder = job.tree, job.folder
     with Bars(tree, folder, quiet) as bars:
         try:
             # Workers import their libraries while this process makes the data; then they are told to begin.
             with executor.team(job) as team:
                 _prepare(tree, bars)
-                _begin(tree, folder)
+                place.begin(tree)
                 job.marks.mkdir(parents=True)
                 ended = team.work(bars.event)
         finally:
@@ -134,14 +135,12 @@ def _prepare(tree: Tree, bars: Bars) -> None:
     bars.say("cells")
 
 
-def _tidy(tree: Tree, folder: Path) -> None:
+def _tidy(tree: Tree, place: Place) -> None:
     """Drop leaves of the prefix cache that no unfinished cell of any leaderboard started here needs.
 
     Trunks stay for later runs. A leaf that somebody holds is left alone.
     """
-    from benchmark.harness.state import Workshop
-
-    shop = Workshop(folder)
+    folder, shop = place.folder, place.shop()
     wanted: set[str | None] = set()
     for kept in kept_specs(folder):
         try:
@@ -154,7 +153,7 @@ def _tidy(tree: Tree, folder: Path) -> None:
     for name in tree.nodes:
         if name not in wanted and not tree.needs_optimizer(name):
             try:
-                with claim(folder, name).acquire(timeout=0):
+                with claim(shop.run, name).acquire(timeout=0):
                     shop.drop(name)
             except Timeout:
                 continue
@@ -167,13 +166,21 @@ def profile(out: Path | str, spec: Leaderboard, quiet: bool = False) -> list[Pat
     """Time the artefacts of the spec's cells that have no timing on this device yet; return the timing records."""
     if spec.profile is None:
         return []
-    folder = open_run(out)
+    place = Place.of(out)
+    folder = open_run(place.folder)
     written = []
     for one in spec.per_language():
         cells = {path.cell.id for path in grow(one).cells}
         found = [record for record in latest(folder) if record.ok and record.cell in cells]
+        if place.depot is not None:
+            from benchmark.harness.timing import untimed
+
+            place.depot.bring_models(untimed(found, folder, spec.profile))
         written += [_time(found, folder, spec.profile, one.corpus, quiet, again=False)]
-    return [path for path in written if path is not None]
+    made = [path for path in written if path is not None]
+    if place.depot is not None:
+        place.depot.put_files(made)
+    return made
 
 
 def profile_folder(source: Path, into: Path, settings: ProfileSpec, quiet: bool = False) -> list[Path]:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from benchmark.errors import StoreError
 from benchmark.store.files import sync, write_atomically
+from benchmark.store.folders import OPTIMIZER
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.view import Statistics
 
@@ -102,7 +103,7 @@ class Workshop:
         """Whether a node is there, with its optimiser where one is asked for."""
         if not self._mark(node).is_file():
             return False
-        return not optimizer or (self.path(node) / "optimizer.safetensors").is_file()
+        return not optimizer or (self.path(node) / OPTIMIZER).is_file()
 
     def save(self, node: str, state: State) -> None:
         """Write a state; the mark comes last, so a process that dies here leaves nothing that looks finished.
@@ -128,7 +129,7 @@ class Workshop:
                 for name, moments in state.optimizer.items()
                 for key, value in moments.items()
             }
-            save_file(flat, folder / "optimizer.safetensors")
+            save_file(flat, folder / OPTIMIZER)
         state.plan.save(folder / "plan.safetensors")
         state.decided.save(folder / "decided.safetensors")
         for file in folder.iterdir():  # what the mark vouches for must be on disk before the mark is
@@ -154,7 +155,7 @@ class Workshop:
             raise NodeLost(node, f"cached node {folder} cannot be read ({error}); delete that folder") from None
 
     def _moments(self, folder: Path) -> Moments | None:
-        path = folder / "optimizer.safetensors"
+        path = folder / OPTIMIZER
         if not path.is_file():
             return None
         moments: Moments = {}

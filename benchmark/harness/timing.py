@@ -75,6 +75,12 @@ def _row_of(record: Record, run: Path, settings: ProfileSpec) -> dict[str, Any] 
     return max(reversed(rows), key=lambda row: int(row["batch"]), default=None)
 
 
+def untimed(found: list[Record], run: Path, settings: ProfileSpec) -> list[Record]:
+    """Return those of some records that this device has not timed with these settings."""
+    known = {(row["cell"], row["attempt"]) for row in _known(run, settings)}
+    return [record for record in found if (record.cell, record.attempt) not in known]
+
+
 def _known(run: Path, settings: ProfileSpec) -> list[dict[str, Any]]:
     """Return all rows that this device has timed with these settings, oldest first."""
     key, asked = device_key(device()), settings.model_dump(mode="json")
@@ -90,8 +96,7 @@ def _timed(
     if device() != "cpu":  # int8 layers execute on the CPU alone: no time beside a GPU's dense
         artefacts = [record for record in artefacts if not record.data["plan"].get("quantised")]
     if not again:
-        known = {(row["cell"], row["attempt"]) for row in _known(into, settings)}
-        artefacts = [record for record in artefacts if (record.cell, record.attempt) not in known]
+        artefacts = untimed(artefacts, into, settings)
     if not artefacts:
         return None
     base = _common(artefacts)

@@ -16,15 +16,18 @@ from filelock import FileLock, SoftFileLock, Timeout
 
 from benchmark.errors import PrunebenchError, StoreError
 from benchmark.harness.full_disk import is_full, told_when_full
-from benchmark.harness.processes import Emit, receive
+from benchmark.harness.processes import Emit, ordered, receive
+from benchmark.harness.ready import ready
 from benchmark.harness.tree import CellPath, Node, Tree, grow
 from benchmark.harness.watch import LookFailedError, Stopped, Watch
 from benchmark.specs import Leaderboard
 from benchmark.store.records import finished
+from benchmark.store.remote import RemoteError
 
 if TYPE_CHECKING:
     from benchmark.harness.bench import Bench
     from benchmark.harness.looking import Eyes
+    from benchmark.harness.state import Workshop
 
 TRIES = 2
 """How often a node of the cache that cannot be read is made again."""
@@ -69,6 +72,7 @@ class Worker:
         emit: told of progress and of what is done, failed or stopped.
         bench: where given, what it has loaded is shared; the tree's own spec counts for everything else.
         watch: who looks at cells while they train, and may stop them.
+        shop: where nodes are kept; None: in the run folder.
 
     Raises:
         SpecError: the bench is of another model, corpus or training pool.
@@ -82,13 +86,14 @@ class Worker:
         emit: Emit,
         bench: Bench | None = None,
         watch: Watch | None = None,
+        shop: Workshop | None = None,
     ) -> None:
         from benchmark.harness.bench import Bench
         from benchmark.harness.state import Workshop
 
         self.tree, self.run, self.job, self.emit = tree, run, job, emit
         self.bench = Bench(tree.spec) if bench is None else bench.for_spec(tree.spec)
-        self.shop = Workshop(run)
+        self.shop = Workshop(run) if shop is None else shop
         self.watch = watch
         self._eyes: Eyes | None = None
         self.done: set[str] = set()
@@ -105,6 +110,16 @@ class Worker:
         with told_when_full(self.run):
             check_locks(self.run)
             self._work()
+
+    def do(self, unit: Node | CellPath, after: Callable[[], None]) -> None:
+        """Do a unit that was handed out, and then what is to be done ``after`` it before somebody else may take it.
+
+        Raises:
+            DiskFullError, StoreError: as ``work``.
+        """
+        with told_when_full(self.run), self._lock(unit):
+            self._do(unit)
+            after()
 
     def _work(self) -> None:
         while True:
@@ -132,29 +147,9 @@ class Worker:
     def _given_up(self, cell: str) -> Path:
         return self.job / f"unfinished-{cell}"
 
-    def _has(self, node: str | None) -> bool:
-        return node is None or self.shop.has(node, optimizer=self.tree.needs_optimizer(node))
-
     def _ready(self, cells: list[CellPath]) -> Iterator[Node | CellPath]:
-        """Yield units whose parents are there: trunks that most cells wait for first, then leaves, then evaluations.
-
-        A unit may turn up whose result is there already; the claim looks again.
-        """
-        wanted: dict[str, int] = {}
-        for path in cells:
-            missing = [name for name in path.nodes if not self._has(name)]
-            if missing and self._there(path.last) and not path.tail:
-                missing = []  # only the trunk is gone, and nothing below it needs it any more
-            for name in missing:
-                wanted[name] = wanted.get(name, 0) + 1
-        for name in sorted(wanted, key=lambda name: -wanted[name]):
-            node = self.tree.nodes[name]
-            if self._has(node.parent) and all(self._has(past) for past in node.rewind_to.values()):
-                yield node
-        yield from (path for path in cells if all(self._there(node) for node in (path.last, *path.rewind_to.values())))
-
-    def _there(self, node: str | None) -> bool:
-        return node is None or self.shop.has(node, optimizer=False)
+        """Yield what can be done now. A unit may turn up whose result is there already; the claim looks again."""
+        return ready(self.tree, cells, lambda node, optimizer: self.shop.has(node, optimizer=optimizer))
 
     def _one_of(self, units: list[Node | CellPath]) -> bool:
         """Do the first unit that can be claimed."""
@@ -181,7 +176,7 @@ class Worker:
         from benchmark.harness.state import NodeLost
 
         name = unit.id if isinstance(unit, Node) else unit.cell.id
-        if isinstance(unit, Node) and self._has(unit.id):
+        if isinstance(unit, Node) and self.shop.has(unit.id, optimizer=self.tree.needs_optimizer(unit.id)):
             return
         eyes = self._eyes_for(unit) if isinstance(unit, Node) else None
         try:
@@ -195,6 +190,8 @@ class Worker:
                     return
                 evaluate(unit, self.bench, self.shop, self.run, self._progress(name))
         except BrokenPipeError:  # the driver is gone: nobody asked for this any more
+            raise
+        except RemoteError:  # no fault of the cell either, and the next one would meet it too
             raise
         except LookFailedError as failed:  # no fault of the cell
             raise failed.error from failed.error.__cause__
@@ -242,10 +239,22 @@ class Worker:
         return lambda done, total: self.emit({"unit": name, "step": done, "of": total})
 
 
+def _be_handed(tree: Tree, url: str, emit: Emit) -> None:
+    """Do the units of a run on an object store that the driver names, a line each, until it has no more."""
+    from benchmark.harness.distant import Handed
+    from benchmark.store.depot import Depot
+
+    handed = Handed(tree, Depot(url), lambda event: emit(event) if "unit" in event else None)
+    while (line := ordered()) is not None:
+        handed.do(line["do"])
+        emit({"over": line["do"]})
+
+
 def main(arguments: list[str]) -> int:
     """Entry of a worker process: RUN JOB THREADS; begins when its order comes, as a line of JSON on standard input.
 
     The order holds the spec, and the modules of plug-ins that were registered by hand, with the path to find them on.
+    With a URL in it, a line for each unit follows, and RUN and JOB are not used.
     Events go to what was standard output; whatever a plug-in prints goes to standard error.
     """
     run, job, threads = Path(arguments[0]), Path(arguments[1]), int(arguments[2])
@@ -253,7 +262,11 @@ def main(arguments: list[str]) -> int:
     if told is None:
         return 1  # the driver died while it prepared
     try:
-        Worker(grow(Leaderboard.parse(told["spec"], "the job's spec")), run, job, emit).work()
+        tree = grow(Leaderboard.parse(told["spec"], "the job's spec"))
+        if told.get("url") is None:
+            Worker(tree, run, job, emit).work()
+        else:
+            _be_handed(tree, told["url"], emit)
     except PrunebenchError as error:
         emit({"fatal": str(error)})
         return 2

@@ -14,6 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,23 @@ from benchmark.store.files import to_json, write_atomically
 FORMAT = 1
 MARKER = "prunebench.json"
 SPECS = "specs"
+OPTIMIZER = "optimizer.safetensors"
+"""File of a node of the prefix cache that only a Fit which goes on from it needs."""
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 WAY_OUT = "remove that attempt's folder and run again to make it anew"
+
+
+def refuse_url(path: Path | str) -> None:
+    """Refuse a URL where a folder is meant: as a path it would be a folder of that odd name.
+
+    Raises:
+        StoreError: it is one.
+    """
+    if _URL.match(str(path)):
+        raise StoreError(
+            f"{path}: a URL is no folder; run, leaderboard and plan take one as --out, and report, score, recommend, "
+            "bundle and merge read one: prunebench merge URL --into FOLDER brings it here"
+        )
 
 
 def check_new(path: Path) -> None:
@@ -34,6 +51,7 @@ def check_new(path: Path) -> None:
     Raises:
         StoreError: a file, or a folder that is not empty.
     """
+    refuse_url(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise StoreError(f"{path}: exists and is not empty; give a new folder or remove it first")
 
@@ -59,6 +77,7 @@ def check_writable(folder: Path) -> Path:
     Raises:
         StoreError: it cannot be written, or is a file.
     """
+    refuse_url(folder)
     try:
         there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         tempfile.TemporaryFile(dir=there).close()  # only writing tells: root's rights end at a read-only disk
@@ -73,6 +92,7 @@ def open_run(path: Path | str, create: bool = False) -> Path:
     Raises:
         StoreError: not a run folder, from a newer version, not writable, or a folder with other things in it.
     """
+    refuse_url(path)
     folder = Path(path)
     try:
         if create:

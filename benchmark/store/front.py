@@ -11,7 +11,7 @@ import numpy as np
 from benchmark.errors import StoreError
 from benchmark.store.folders import short
 from benchmark.store.frame import frame as read_frame
-from benchmark.store.records import MODEL, latest
+from benchmark.store.records import MODEL, Record, latest
 from benchmark.store.scoring import column
 
 if TYPE_CHECKING:
@@ -110,26 +110,34 @@ def front_cells(frame: pd.DataFrame) -> set[str]:
     return found
 
 
-def drop_artefacts(
-    run: Path, cells: Collection[str], keep: Literal["all", "front", "none"], normalizer: str
-) -> list[str]:
-    """Delete the models of ``cells`` that ``keep`` does not want, and return these cells.
-
-    Records, plans and transcripts stay: scores, tables and pairs need no artefact. A failed or unknown cell is left
-    alone. Dropping again does nothing.
+def unwanted(run: Path, cells: Collection[str], keep: Literal["all", "front", "none"], normalizer: str) -> list[Record]:
+    """Return the results of ``cells`` whose models ``keep`` does not want; a failed or unknown cell is left alone.
 
     Raises:
-        StoreError: a record that cannot be used, or a file that cannot be deleted.
+        StoreError: a record that cannot be used.
     """
     if keep == "all":
         return []
     wanted = (
         front_cells(read_frame(run, normalizer=normalizer, cells=cells, timings=False)) if keep == "front" else set()
     )
+    return [record for record in latest(run) if record.ok and record.cell in cells and record.cell not in wanted]
+
+
+def drop_artefacts(
+    run: Path, cells: Collection[str], keep: Literal["all", "front", "none"], normalizer: str
+) -> list[str]:
+    """Delete the models of ``cells`` that ``keep`` does not want, and return these cells.
+
+    Records, plans and transcripts stay: scores, tables and pairs need no artefact. Dropping again does nothing.
+
+    Raises:
+        StoreError: a record that cannot be used, or a file that cannot be deleted.
+    """
     dropped = []
-    for record in latest(run):
+    for record in unwanted(run, cells, keep, normalizer):
         model = record.path / MODEL
-        if record.ok and record.cell in cells and record.cell not in wanted and model.exists():
+        if model.exists():
             try:
                 model.unlink()
             except OSError as error:

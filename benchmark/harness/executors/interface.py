@@ -1,7 +1,8 @@
 """What an executor is: it starts workers somewhere and waits for them. It decides nothing. No torch import.
 
 Which node or cell is next, who holds it and what is done is settled by the workers themselves, with kernel file locks
-and records in the run folder (``harness.worker``). So an executor that dies loses no more than the units under way.
+and records in the run folder (``harness.worker``). On an object store, which has no locks, ``harness.dispensing`` hands
+out one unit after the other. So an executor that dies loses no more than the units under way.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from typing import Any
 from benchmark.errors import SpecError
 from benchmark.harness.tree import Tree
 
-EVENTS = {"unit", "done", "failed", "stopped", "fatal"}
-"""Keys of what workers report: progress of a unit, its end, and (``fatal``) why a worker gave up as a whole."""
+EVENTS = {"unit", "done", "failed", "stopped", "over", "fatal"}
+"""Keys of what workers report: progress of a unit, its end, and (``fatal``) why a worker gave up as a whole.
+
+``over``: a unit that was handed out has ended, whatever came of it.
+"""
 
 Event = Callable[[dict[str, Any]], None]
 
@@ -27,17 +31,19 @@ class Job:
     """What workers are to do: a tree, in a run folder, with a folder of their own for marks of this call alone.
 
     ``modules`` are those of plug-ins that were registered by hand, which a worker must import; None where one of them
-    is in ``__main__``, which no other process can import.
+    is in ``__main__``, which no other process can import. With a ``url`` the run is there, the folder is its mirror,
+    and units are handed out (``harness.dispensing``).
     """
 
     tree: Tree
     folder: Path
     marks: Path
     modules: tuple[str, ...] | None = ()
+    url: str | None = None
 
     def order(self) -> dict[str, Any]:
         """Return what a worker is told."""
-        return {"spec": self.tree.spec.model_dump(mode="json")}
+        return {"spec": self.tree.spec.model_dump(mode="json"), "url": self.url}
 
 
 class Team(ABC):

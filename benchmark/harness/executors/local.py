@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from benchmark.errors import SpecError
+from benchmark.harness.executors.handing import hand_out, hand_out_here
 from benchmark.harness.executors.interface import EVENTS, Event, Executor, Job, Team
 from benchmark.harness.processes import listen, order, reap, spawn
 
@@ -23,10 +24,11 @@ class Local(Executor):
         """Return the workers: processes, or this one."""
         if self.workers == 0 or job.modules is None:
             return Here(job, self.threads)
+        kind = Processes if job.url is None else HandedProcesses
         places = self._places()
         count = self.workers if self.workers is not None else len(places)
         count = min(count, len(job.tree.cells))  # more find nothing to do
-        return Processes(job, self.threads, [places[number % len(places)] for number in range(count)])
+        return kind(job, self.threads, [places[number % len(places)] for number in range(count)])
 
     def _places(self) -> list[str | None]:
         """Return what each worker sees as ``CUDA_VISIBLE_DEVICES``, None: what this process sees."""
@@ -63,10 +65,12 @@ class Here(Team):
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)  # as in a worker process: results depend on it
         try:
-            Worker(self.job.tree, self.job.folder, self.job.marks, event).work()
+            if self.job.url is None:
+                Worker(self.job.tree, self.job.folder, self.job.marks, event).work()
+                return []
+            return hand_out_here(self.job, event)
         finally:
             torch.set_num_threads(before)
-        return []
 
 
 class Processes(Team):
@@ -98,6 +102,17 @@ class Processes(Team):
                 order(process, self.job.order(), self.job.modules or ())
         for reader in readers:
             reader.join()
+        return said or self._died()
+
+    def _died(self) -> list[str]:
         codes = [process.wait() for process in self.processes]
-        died = [f"a worker process ended with code {code}; what it said stands above" for code in codes if code]
-        return said or died
+        return [f"a worker process ended with code {code}; what it said stands above" for code in codes if code]
+
+
+class HandedProcesses(Processes):
+    """The same processes, which are told unit by unit what to do."""
+
+    def work(self, event: Event) -> list[str]:
+        """Hand out the units, hand on what is reported, and wait for the end."""
+        said = hand_out(self.job, self.processes, event)
+        return said or self._died()

@@ -12,10 +12,13 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import PrunebenchError, SpecError, StoreError
 from benchmark.harness.processes import Emit, equip, ordered, reporting, surroundings
+
+if TYPE_CHECKING:
+    from benchmark.harness.tree import Tree
 
 RETRIES = 3
 """How often Ray starts a worker again that died. A cell whose evaluation kills its process costs that many workers."""
@@ -88,16 +91,39 @@ def seats(nodes: list[dict[str, Any]], threads: int, gpus: float | None, workers
 
 
 def _place(ray: Any, told: dict[str, Any], asked: Mapping[str, Any], count: int, gpus: float, emit: Emit) -> int:
-    folder, marks, threads = Path(asked["folder"]), Path(asked["marks"]), int(asked["threads"])
+    how = {"num_cpus": int(asked["threads"]), "num_gpus": gpus, "scheduling_strategy": "SPREAD"}
+    if told.get("url") is not None:
+        return _hand_out(ray, told, how, count, emit)
+    return _start(ray, told, how, Path(asked["folder"]), Path(asked["marks"]), count, emit)
+
+
+def _hand_out(ray: Any, told: dict[str, Any], how: Mapping[str, Any], count: int, emit: Emit) -> int:
+    """Hand the units of a run on an object store to seats."""
+    from benchmark.harness.dispensing import Dispenser
+    from benchmark.harness.executors.seats import given_up, hand_out
+    from benchmark.store.depot import Depot
+
+    equip(told)
+    dispenser = Dispenser(_tree(told), Depot(told["url"]))
+    again = {"max_restarts": RETRIES, "max_task_retries": RETRIES}
+    # A seat keeps its place while it is idle: one without room would keep its unit for ever.
+    count = min(count, seats(ray.nodes(), how["num_cpus"], how["num_gpus"], None)[0])
+    given_up(hand_out(ray, told, {**how, **again}, count, dispenser, emit), dispenser, _said)
+    return 0
+
+
+def _start(
+    ray: Any, told: dict[str, Any], how: Mapping[str, Any], folder: Path, marks: Path, count: int, emit: Emit
+) -> int:
+    """Start workers, which claim the units of a run in a shared folder themselves."""
     from benchmark.harness.worker import claim
 
-    how = {"num_cpus": threads, "num_gpus": gpus, "max_retries": RETRIES, "max_calls": 1}
-    task = ray.remote(**how, scheduling_strategy="SPREAD")(work)
+    task = ray.remote(**how, max_retries=RETRIES, max_calls=1)(work)
     failures: list[str] = []
     news = store_news(told, folder, marks)
     probe = probe_name(marks)
     with claim(folder, probe) as held:
-        waiting = [task.remote(told, str(folder), str(marks), threads) for _ in range(count)]
+        waiting = [task.remote(told, str(folder), str(marks), how["num_cpus"]) for _ in range(count)]
         while waiting:
             done, waiting = ray.wait(waiting, timeout=LOOK)
             for event in news():
@@ -111,6 +137,13 @@ def _place(ray: Any, told: dict[str, Any], asked: Mapping[str, Any], count: int,
     if failures:
         raise PrunebenchError(failures[0])
     return 0
+
+
+def _tree(told: Mapping[str, Any]) -> Tree:
+    from benchmark.harness.tree import grow
+    from benchmark.specs import Leaderboard
+
+    return grow(Leaderboard.parse(told["spec"], "the job's spec"))
 
 
 def _said(error: Exception) -> str:
@@ -132,13 +165,10 @@ def store_news(told: Mapping[str, Any], folder: Path, marks: Path) -> Callable[[
 
     The store is the only truth, so it is looked at, and no task is asked.
     """
-    from benchmark.harness.tree import grow
-    from benchmark.specs import Leaderboard
     from benchmark.store.records import finished
 
     equip(told)
-    spec = Leaderboard.parse(told["spec"], "the job's spec")
-    left = {path.cell.id for path in grow(spec).cells if finished(folder, path.cell.id) is None}
+    left = {path.cell.id for path in _tree(told).cells if finished(folder, path.cell.id) is None}
 
     def look() -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = [{"done": cell} for cell in sorted(left) if finished(folder, cell) is not None]
@@ -157,9 +187,7 @@ def work(told: dict[str, Any], folder: str, marks: str, threads: int) -> None:
     from filelock import Timeout
 
     torch.set_num_threads(threads)
-    from benchmark.harness.tree import grow
     from benchmark.harness.worker import Worker, claim
-    from benchmark.specs import Leaderboard
 
     run, here = Path(folder), os.uname().nodename
     if not Path(marks).is_dir():
@@ -175,4 +203,4 @@ def work(told: dict[str, Any], folder: str, marks: str, threads: int) -> None:
             "that it does (NFS: without nolock and local_lock)"
         )
     equip(told)
-    Worker(grow(Leaderboard.parse(told["spec"], "the job's spec")), run, Path(marks), lambda _: None).work()
+    Worker(_tree(told), run, Path(marks), lambda _: None).work()

@@ -1,0 +1,110 @@
+"""Hands out the units of a run on an object store: the store says what is done, and one driver who does what next."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from benchmark.harness.ready import ready
+from benchmark.harness.tree import CellPath, Node, Tree
+from benchmark.harness.worker import TRIES
+from benchmark.store.depot import Depot
+from benchmark.store.folders import OPTIMIZER
+from benchmark.store.records import finished
+
+
+class Dispenser:
+    """What is done, what is in hand, and what comes next. Threads may share one.
+
+    Nobody who did a unit is asked what came of it: the store is looked at. A unit that left nothing there, though
+    all that it needs is there, came to nothing; its failure is a record of its own.
+    """
+
+    def __init__(self, tree: Tree, depot: Depot) -> None:
+        self.tree, self.depot = tree, depot
+        self._cells = {path.cell.id: path for path in tree.cells}
+        self._nodes = depot.nodes()
+        self._open = {cell for cell in self._cells if finished(depot.mirror, cell) is None}
+        self._held: set[str] = set()
+        self._tries: dict[str, int] = {}
+        self._changed = threading.Condition()
+
+    @property
+    def left(self) -> int:
+        """Cells that were neither finished nor given up."""
+        return len(self._open)
+
+    def take(self, wait: bool = False) -> str | None:
+        """Return the next unit for who asks; None where nothing can be done now (``wait``: and nothing is in hand)."""
+        with self._changed:
+            while True:
+                name = next((name for name in map(_name, self._ready()) if name not in self._held), None)
+                if name is not None:
+                    self._held.add(name)
+                    return name
+                if not wait or not self._held:
+                    return None
+                self._changed.wait()
+
+    def back(self, name: str) -> None:
+        """Take a unit back from who died over it."""
+        with self._changed:
+            self._held.discard(name)
+            self._changed.notify_all()
+
+    def over(self, name: str) -> list[dict[str, Any]]:
+        """Look at what came of a unit, and return what is new: events as those of workers (``executors.interface``).
+
+        Raises:
+            RemoteError: the store cannot be reached.
+        """
+        with self._changed:
+            try:
+                node = self.tree.nodes.get(name)
+                return self._cell_over(self._cells[name]) if node is None else self._node_over(node)
+            finally:
+                self._held.discard(name)
+                self._changed.notify_all()
+
+    def _ready(self) -> list[Node | CellPath]:
+        return list(ready(self.tree, [self._cells[cell] for cell in self._cells if cell in self._open], self._has))
+
+    def _has(self, node: str, optimizer: bool) -> bool:
+        return node in self._nodes and (not optimizer or OPTIMIZER in self._nodes[node])
+
+    def _look(self, *nodes: str | None) -> bool:
+        """Look for nodes in the store; return whether all are there."""
+        for node in nodes:
+            if node is not None:
+                mark = self.depot.node(node)
+                self._nodes.pop(node, None)
+                if mark is not None:
+                    self._nodes[node] = mark["files"]
+        return all(node is None or node in self._nodes for node in nodes)
+
+    def _node_over(self, node: Node) -> list[dict[str, Any]]:
+        if self._look(node.id) and self._has(node.id, self.tree.needs_optimizer(node.id)):
+            return [{"done": node.id}]
+        users = [path.cell.id for path in self.tree.users[node.id] if path.cell.id in self._open]
+        return self._came_to_nothing(node.id, users, self._look(node.parent, *node.rewind_to.values()))
+
+    def _cell_over(self, path: CellPath) -> list[dict[str, Any]]:
+        cell = path.cell.id
+        self.depot.pull_cells([cell])
+        if finished(self.depot.mirror, cell) is not None:
+            self._open.discard(cell)
+            return [{"done": cell}]
+        return self._came_to_nothing(cell, [cell], self._look(path.last, *path.rewind_to.values()))
+
+    def _came_to_nothing(self, name: str, cells: list[str], had_all: bool) -> list[dict[str, Any]]:
+        """Give up cells over a unit that failed; one whose parent was lost meanwhile is tried again."""
+        self._tries[name] = self._tries.get(name, 0) + 1
+        if not had_all and self._tries[name] <= TRIES:
+            return []
+        self.depot.pull_cells(cells)
+        self._open.difference_update(cells)
+        return [{"failed": cell} for cell in cells]
+
+
+def _name(unit: Node | CellPath) -> str:
+    return unit.id if isinstance(unit, Node) else unit.cell.id
