@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import Seq2SeqTrainer
+from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
 
 from benchmark.api import Penalty
 from benchmark.errors import SpecError
@@ -52,7 +52,8 @@ class FitTrainer(Seq2SeqTrainer):
 
     def __init__(
         self,
-        *args: Any,
+        *,
+        args: Seq2SeqTrainingArguments,
         penalty: Penalty | None = None,
         view: View | None = None,
         teacher: Any = None,
@@ -60,12 +61,12 @@ class FitTrainer(Seq2SeqTrainer):
         **kwargs: Any,
     ) -> None:
         self.done, self._losses = done, list[torch.Tensor]()
+        # One device a process: with more, Trainer multiplies the batch, and the data would not be those of the step.
+        args._n_gpu = min(1, args.n_gpu)  # before Trainer reads the size of its batches from it
         self.penalty, self.view = penalty, view  # what shards weights is set up, and refused, in the next line
-        super().__init__(*args, **kwargs)
+        super().__init__(args=args, **kwargs)
         self.teacher = None if teacher is None else teacher.to(self.args.device).eval().requires_grad_(False)
         self.model_accepts_loss_kwargs = False
-        # One device a worker: with more, Trainer would multiply the batch, and the data would not be those of the step.
-        self.args._n_gpu = min(1, self.args.n_gpu)
 
     def create_accelerator_and_postprocess(self) -> None:
         """Set up what runs the training, and refuse what would give a penalty parts of weights.

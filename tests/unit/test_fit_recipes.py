@@ -115,6 +115,25 @@ def test_checkpointing_keeps_fewer_activations() -> None:
     assert kept(checkpointing=True) < 0.6 * kept()
 
 
+def test_a_machine_with_several_gpus_trains_on_the_batch_of_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainer multiplies its batch by the devices that it sees; here it is told of two."""
+    plain, alone = trained()
+    make, sizes = training._arguments, list[int]()
+
+    def on_two(*told: Any) -> Any:
+        made = make(*told)
+        _ = made.n_gpu  # else it would be looked up later, over what is set here
+        made._n_gpu = 2
+        return made
+
+    monkeypatch.setattr(training, "_arguments", on_two)
+    model = model_of()
+    model.register_forward_pre_hook(lambda _, __, given: sizes.append(len(given["labels"])), with_kwargs=True)
+    again, model = trained(model=model)
+    assert sizes == [BATCH] * STEPS
+    assert again.losses == plain.losses and distance(alone, model) == 0
+
+
 # --- fp16 -------------------------------------------------------------------------------------------------------------
 
 
