@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from benchmark.api import Split
 from benchmark.corpora.features import log_mels
 from benchmark.errors import StoreError
 from benchmark.harness.bench import Evaluation, device
@@ -16,7 +20,7 @@ from benchmark.harness.worker import claim
 from benchmark.measure.decoding import Decoding
 from benchmark.measure.long_form import window_of
 from benchmark.measure.memory import peak_memory
-from benchmark.measure.profile import device_key, profile_models
+from benchmark.measure.profile import Loader, device_key, profile_models
 from benchmark.registry import REGISTRY
 from benchmark.specs import CorpusSpec, ProfileSpec
 from benchmark.store.records import MODEL, PLAN, Record
@@ -100,44 +104,12 @@ def _timed(
     if not artefacts:
         return None
     base = _common(artefacts)
-    source = REGISTRY.get("model", base["model"]["name"], **model_options(artefacts[0].path, base["model"]))
-    dense, processor = source.load()
-    models: dict[str, tuple[Any, Any]] = {DENSE: (dense, processor)}
-    for record in artefacts:
-        models[record.cell] = load(record.path), processor_of(Plan.load(record.path / PLAN), processor)
     speech_of = REGISTRY.get("corpus", corpus.name, **corpus.options)
     split = speech_of.load(next(iter(base["corpus"]["evaluate"])), settings.utterances)
-    speech = Evaluation(split, log_mels(split, processor.feature_extractor))
-    columns = (
-        TextColumn("timing on one thread              "),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, disable=quiet) as bars:
-        task = bars.add_task("timing", total=len(artefacts))
-        timed: set[str] = set()
-
-        def progress(name: str, _: int) -> None:
-            timed.add(name)
-            bars.update(task, completed=len(timed) - 1)
-
-        rows = profile_models(
-            models,
-            DENSE,
-            speech.features,
-            # of longer speech, the first window is timed
-            float(np.minimum(speech.seconds, window_of(processor)).sum()),
-            language=speech_of.language,
-            decoding=Decoding(**{**base["decoding"], "batch": settings.batch}),
-            repeats=settings.repeats,
-            seconds=settings.seconds,
-            device=device(),
-            progress=progress,
-        )
-        bars.update(task, completed=len(artefacts))
-    del models  # another process measures memory, and this one need not hold it meanwhile
-    peaks = _peaks(artefacts, speech.features, rows, language=speech_of.language, decoding=base["decoding"])
+    rows, features = _rows(artefacts, base, split, speech_of.language, settings, quiet)
+    if device() != "cpu":
+        torch.cuda.empty_cache()  # another process measures memory, and this one need not hold it meanwhile
+    peaks = _peaks(artefacts, features, rows, language=speech_of.language, decoding=base["decoding"])
     attempts = {record.cell: record.attempt for record in artefacts}
     kept = [
         {**row, "cell": row["artefact"], "attempt": attempts[row["artefact"]], **peaks[row["artefact"], row["batch"]]}
@@ -146,6 +118,62 @@ def _timed(
     ]
     about = {"threads": THREADS, "torch": str(torch.__version__), "settings": settings.model_dump(mode="json")}
     return write_timing(into, key, kept, about)
+
+
+def _rows(
+    artefacts: list[Record],
+    base: dict[str, Any],
+    split: Split,
+    language: str,
+    settings: ProfileSpec,
+    quiet: bool,
+) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Return the timing rows of dense and all artefacts, and the windows that were decoded; all models are let go."""
+    source = REGISTRY.get("model", base["model"]["name"], **model_options(artefacts[0].path, base["model"]))
+    dense, processor = source.load()
+
+    def opened(record: Record) -> tuple[Any, Any]:
+        return load(record.path), processor_of(Plan.load(record.path / PLAN), processor)
+
+    models: dict[str, Loader] = {DENSE: lambda: (dense, processor)}
+    models |= {record.cell: partial(opened, record) for record in artefacts}
+    speech = Evaluation(split, log_mels(split, processor.feature_extractor))
+    with _bar(len(artefacts), quiet) as progress:
+        rows = profile_models(
+            models,
+            DENSE,
+            speech.features,
+            # of longer speech, the first window is timed
+            float(np.minimum(speech.seconds, window_of(processor)).sum()),
+            language=language,
+            decoding=Decoding(**{**base["decoding"], "batch": settings.batch}),
+            repeats=settings.repeats,
+            seconds=settings.seconds,
+            device=device(),
+            progress=progress,
+        )
+    return rows, speech.features
+
+
+@contextmanager
+def _bar(artefacts: int, quiet: bool) -> Iterator[Callable[[str, int], None]]:
+    """Show a bar of artefacts and yield what moves it on; an artefact is done when the next one's turn has come."""
+    columns = (
+        TextColumn("timing on one thread              "),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    timed: set[str] = set()
+    with Progress(*columns, disable=quiet) as bars:
+        task = bars.add_task("timing", total=artefacts)
+
+        def progress(name: str, _: int) -> None:
+            timed.add(name)
+            bars.update(task, completed=len(timed) - 1)
+
+        yield progress
+        bars.update(task, completed=artefacts)
 
 
 def _peaks(

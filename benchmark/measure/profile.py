@@ -1,7 +1,8 @@
 """Wall clock of artefacts, each interleaved with dense in one process. No torch on import.
 
 A machine's speed drifts (clock, heat, neighbours), so an artefact is never compared with a dense that ran at another
-time: each repeat times dense and then the artefact, and the speed-up is the median of these ratios.
+time: each repeat times dense and then the artefact, and the speed-up is the median of these ratios. An artefact is
+opened when its turn comes and let go of after it, so that a leaderboard of any length needs the memory of two models.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+Loader = Callable[[], tuple[Any, Any]]
+"""Opens a model and its processor."""
 MIN_REPEATS = 3
 """A median and quartiles of fewer say nothing; the time budget gives way to them."""
 
@@ -36,7 +39,7 @@ class _Times:
 
 
 def profile_models(
-    models: Mapping[str, tuple[Any, Any]],
+    models: Mapping[str, Loader],
     dense_name: str,
     features: np.ndarray,
     audio_seconds: float,
@@ -51,7 +54,7 @@ def profile_models(
     """Time encoder and generation of every artefact, at batch 1 and at ``decoding.batch``.
 
     Args:
-        models: ``(model, processor)`` by name, dense among them.
+        models: what opens ``(model, processor)`` by name, dense among them; but for dense, one is open at a time.
         dense_name: which of them is dense.
         features: log-mel windows, shape ``(N, mels, frames)``; every timing decodes all of them.
         audio_seconds: seconds of speech in them without padding, so that RTFx = ``audio_seconds`` / seconds.
@@ -76,42 +79,70 @@ def profile_models(
         raise SpecError(f"no artefact {dense_name!r} to compare with{nearest(dense_name, models)}")
     if repeats < MIN_REPEATS or not len(features):
         raise SpecError(f"repeats = {repeats} over {len(features)} windows: at least {MIN_REPEATS} over 1 are needed")
-
-    def time_one(name: str, batch: int, into: _Times) -> None:
-        _time(*models[name], features, language, decoding.model_copy(update={"batch": batch}), device, into)
-
-    others = [name for name in models if name != dense_name]
-    batches = sorted({1, min(decoding.batch, len(features))})
-    found = {
-        (name, batch): _interleave(time_one, dense_name, name, batch, repeats, seconds, progress)
-        for name in others or [dense_name]
-        for batch in batches
-    }
+    passes = _Passes(features, language, decoding, device, repeats, seconds, progress)
+    dense = models[dense_name]()
+    others = {name: opens for name, opens in models.items() if name != dense_name}
+    found = [passes.beside(dense, name, opens) for name, opens in (others or {dense_name: lambda: dense}).items()]
     about = {"utterances": len(features), "audio_seconds": audio_seconds, "device": device_key(device)}
-    dense = {batch: _merged([times for (_, size), (times, _) in found.items() if size == batch]) for batch in batches}
-    rows = [_row(dense_name, models[dense_name][0], batch, dense[batch], dense[batch], about) for batch in batches]
-    return rows + [
-        _row(name, models[name][0], batch, *found[name, batch], about) for name in others for batch in batches
-    ]
+    merged = {batch: _merged([one.pairs[batch][0] for one in found]) for batch in passes.batches}
+    whole = _Beside(dense_name, _dtype(dense), {batch: (times, times) for batch, times in merged.items()})
+    shown = [whole, *found] if others else [whole]
+    return [_row(one.name, one.dtype, batch, *pair, about) for one in shown for batch, pair in one.pairs.items()]
 
 
-def _interleave(
-    time_one: Callable[[str, int, _Times], None],
-    dense_name: str,
-    name: str,
-    batch: int,
-    repeats: int,
-    seconds: float,
-    progress: Callable[[str, int], None] | None,
-) -> tuple[_Times, _Times]:
-    """Time dense, artefact, dense, artefact, ... at one batch; dense by itself is timed once a repeat."""
-    dense, ours = _Times(), _Times()
-    pair = {dense_name: dense, name: ours}
-    for one in pair:
-        time_one(one, batch, _Times())  # warm-up: first calls allocate, and pick kernels
-    calls = [partial(time_one, one, batch, into) for one, into in pair.items()]
-    _alternate(calls, repeats, seconds, None if progress is None else partial(progress, name))
-    return pair[dense_name], ours
+@dataclass(frozen=True)
+class _Beside:
+    """An artefact's times: by batch, those of dense in turn with it and its own."""
+
+    name: str
+    dtype: str
+    pairs: dict[int, tuple[_Times, _Times]]
+
+
+@dataclass(frozen=True)
+class _Passes:
+    """What all timings of one profile share."""
+
+    features: np.ndarray
+    language: str
+    decoding: Decoding
+    device: str | torch.device
+    repeats: int
+    seconds: float
+    progress: Callable[[str, int], None] | None
+
+    @property
+    def batches(self) -> list[int]:
+        return sorted({1, min(self.decoding.batch, len(self.features))})
+
+    def beside(self, dense: tuple[Any, Any], name: str, opens: Loader) -> _Beside:
+        """Time an artefact, or dense by itself, at each batch; what was opened is let go of here."""
+        ours = opens()
+        return _Beside(
+            name, _dtype(ours), {batch: self._interleave(dense, ours, name, batch) for batch in self.batches}
+        )
+
+    def _interleave(
+        self, dense: tuple[Any, Any], ours: tuple[Any, Any], name: str, batch: int
+    ) -> tuple[_Times, _Times]:
+        """Time dense, artefact, dense, artefact, ... at one batch; dense by itself is timed once a repeat."""
+        first = _Times()
+        second = first if ours is dense else _Times()
+        pair = [(dense, first)] if ours is dense else [(dense, first), (ours, second)]
+        for one, _ in pair:
+            self._time(one, batch, _Times())  # warm-up: first calls allocate, and pick kernels
+        calls = [partial(self._time, one, batch, into) for one, into in pair]
+        after = None if self.progress is None else partial(self.progress, name)
+        _alternate(calls, self.repeats, self.seconds, after)
+        return first, second
+
+    def _time(self, opened: tuple[Any, Any], batch: int, into: _Times) -> None:
+        asked = self.decoding.model_copy(update={"batch": batch})
+        _time(*opened, self.features, self.language, asked, self.device, into)
+
+
+def _dtype(opened: tuple[Any, Any]) -> str:
+    return str(opened[0].dtype).removeprefix("torch.")
 
 
 def interleaved(
@@ -231,7 +262,7 @@ def _merged(times: list[_Times]) -> _Times:
     )
 
 
-def _row(name: str, model: Any, batch: int, dense: _Times, ours: _Times, about: Mapping[str, Any]) -> dict[str, Any]:
+def _row(name: str, dtype: str, batch: int, dense: _Times, ours: _Times, about: Mapping[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     encoder, generate = np.array(ours.encoder), np.array(ours.generate)
@@ -245,7 +276,7 @@ def _row(name: str, model: Any, batch: int, dense: _Times, ours: _Times, about: 
         **_spread("speedup", np.array(dense.generate) / generate),
         **_spread("encoder_speedup", np.array(dense.encoder) / encoder),
         "tokens": ours.tokens,
-        "dtype": str(model.dtype).removeprefix("torch."),
+        "dtype": dtype,
         **about,
     }
 

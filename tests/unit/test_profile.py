@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,8 @@ def noise(count: int) -> np.ndarray:
 def run(these: dict[str, tuple[Any, Any]], windows: int = 5, **options: Any) -> list[dict[str, Any]]:
     decoding = Decoding(batch=options.pop("batch", 2), max_new_tokens=4)
     settings = {"repeats": 3, "seconds": 0.0, **options}
-    return profile_models(these, "dense", noise(windows), 10.0, language="hi", decoding=decoding, **settings)
+    loaders = {name: lambda one=one: one for name, one in these.items()}
+    return profile_models(loaders, "dense", noise(windows), 10.0, language="hi", decoding=decoding, **settings)
 
 
 @pytest.fixture
@@ -99,6 +102,27 @@ def test_a_real_profile() -> None:
         assert row["rtfx"] == pytest.approx(10.0 / row["generate_s"]) and row["generate_s"] > 0
         assert 5 <= row["tokens"] <= 20 and row["utterances"] == 5
         assert row["device"] == device_key() and row["dtype"] == "float32"
+
+
+def test_but_for_dense_one_artefact_is_open_at_a_time_and_each_is_opened_once() -> None:
+    alive: dict[str, weakref.ref[Any]] = {}
+    seen: list[tuple[str, set[str]]] = []
+
+    def opens(name: str) -> tuple[Any, Any]:
+        assert name not in alive, "opened twice"
+        model = tiny_whisper(seed=len(alive))
+        alive[name] = weakref.ref(model)
+        seen.append((name, {other for other, one in alive.items() if one() is not None}))
+        return model, Spelled()
+
+    names = ("dense", "a", "b", "c")
+    loaders = {name: partial(opens, name) for name in names}
+    rows = profile_models(
+        loaders, "dense", noise(2), 10.0, language="hi", decoding=Decoding(batch=2, max_new_tokens=2), repeats=3
+    )
+    assert seen == [("dense", {"dense"})] + [(name, {"dense", name}) for name in "abc"]
+    assert [row["artefact"] for row in rows] == [name for name in names for _ in range(2)]
+    assert all(one() is None for one in alive.values()), "the rows keep no model"
 
 
 def test_refusals() -> None:
