@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock
 
-from benchmark.corpora._cache import VARIABLE, cache_folder, write_atomically
+from benchmark.corpora._cache import VARIABLE, cache_folder, stamp, write_atomically
 from benchmark.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Absent:
 class Archive:
     """A tar, plain or compressed by gzip, that holds folders with lists (``*.tsv``) and a folder ``clips`` each.
 
-    The first reading goes through the whole archive, once for its size and time of change.
+    The first reading goes through the whole archive, once until it changes.
 
     Raises:
         DataError: not such an archive, or it is cut off or broken.
@@ -85,7 +85,7 @@ class Archive:
                 self._compressed = file.read(2) == _GZIP
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-        self.stamp = f"{about.st_size} {about.st_mtime_ns}"
+        self.stamp = stamp(about)
         key = hashlib.sha256(f"{path.resolve()}\n{self.stamp}".encode()).hexdigest()[:24]
         self._home = cache_folder() / "archives" / key
         self._index: dict[str, Any] = self._made("index.json", self._look_through)

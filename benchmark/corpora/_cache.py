@@ -18,6 +18,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get(VARIABLE) or platformdirs.user_cache_dir("prunebench"))
 
 
+def stamp(about: os.stat_result) -> str:
+    """Return what changes when a file does; it begins with the number of its bytes.
+
+    Size and time of change alone do not: tools put an old time back (``os.utime``, ``cp -p``, ``rsync -t``), which the
+    time of change of the inode tells. The inode's number is left out: some network mounts number anew each time.
+    """
+    return f"{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}"
+
+
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write to a temporary file beside ``path`` and rename it: the file is there as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

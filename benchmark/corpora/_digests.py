@@ -1,4 +1,4 @@
-"""Digests of files, remembered by size and time of change: a corpus of many gigabytes is read once."""
+"""Digests of files, remembered until they change: a corpus of many gigabytes is read once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmark.corpora._cache import cache_folder, write_atomically
+from benchmark.corpora._cache import cache_folder, stamp, write_atomically
 from benchmark.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 def digests(paths: Sequence[Path]) -> list[str]:
     """Return SHA-256 (hex) of each file.
 
-    Known digests lie in the user's cache, one file a folder, and count only for the same size and nanosecond of change.
+    Known digests lie in the user's cache, one file a folder, and count only for the same size and the same nanoseconds
+    of change of content and inode.
     Where the cache cannot be written, files are read again the next time.
 
     Raises:
@@ -47,18 +48,17 @@ def _of_folder(folder: Path, paths: Sequence[Path]) -> dict[Path, str]:
             place.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(place, lambda file: file.write(json.dumps(known).encode()))
         except OSError as error:
-            log.warning("%s: cannot be written (%s); audio is read again each time", place, error.strerror)
+            log.warning("%s: cannot be written (%s); files are read again each time", place, error.strerror)
     return {path: str(known[path.name][1]) for path in paths}
 
 
 def _stamp(path: Path) -> str:
     try:
-        about = path.stat()
+        return stamp(path.stat())
     except FileNotFoundError:
-        raise DataError(f"{path}: audio file is missing") from None
+        raise DataError(f"{path}: the file is missing") from None
     except OSError as error:
-        raise DataError(f"{path}: audio file cannot be read ({error.strerror})") from error
-    return f"{about.st_size} {about.st_mtime_ns}"
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _digest(path: Path) -> str:
@@ -66,4 +66,4 @@ def _digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"{path}: audio file cannot be read ({error.strerror})") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error

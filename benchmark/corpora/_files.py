@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from benchmark.corpora._cache import VARIABLE, cache_folder
+from benchmark.corpora._cache import VARIABLE, cache_folder, stamp
 from benchmark.errors import DataError
 
 _BUFFER = 1 << 20
@@ -49,15 +49,13 @@ def numbered_lines(path: Path) -> list[tuple[int, str]]:
 def unpacked(archive: Path) -> Path:
     """Return a folder with the files of a tar archive (of any compression), by their names without folders.
 
-    It is unpacked into the user's cache once for this size and time of change, by one process; what was unpacked in
-    part is never seen.
+    It is unpacked into the user's cache once until it changes, by one process; what was unpacked in part is never seen.
 
     Raises:
         DataError: the archive cannot be read, is cut off or broken, or there is no room for it.
     """
     try:
-        about = archive.stat()
-        key = f"{archive.resolve()}\n{about.st_size}\n{about.st_mtime_ns}"
+        key = f"{archive.resolve()}\n{stamp(archive.stat())}"
         home = cache_folder() / "unpacked"
         folder = home / hashlib.sha256(key.encode()).hexdigest()[:24]
         if folder.is_dir():

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from benchmark.api import Config, Corpus
 from benchmark.corpora import _hub
+from benchmark.corpora._cache import stamp
 from benchmark.corpora.recordings import AudioError, RecordingsConfig, RecordingsCorpus, Row
 from benchmark.errors import DataError, SpecError
 from benchmark.registry import REGISTRY
@@ -188,7 +189,7 @@ class HubDataset(RecordingsCorpus):
             asked = self.config
             return f"{asked.source} {asked.config} {asked.revision} {asked.data_dir} {part}"
         files = [Path(file["filename"]) for file in table.cache_files]
-        stamps = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+        stamps = [f"{file.name} {stamp(file.stat())}" for file in files]
         return hashlib.sha256("\n".join(stamps).encode()).hexdigest() if stamps else ""
 
     def _check_columns(self, features: Mapping[str, Any], part: str) -> None:

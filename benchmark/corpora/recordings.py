@@ -90,17 +90,25 @@ class RecordingsSplit(Split):
         """What was left out, and why."""
         self.report = report
         """The file that lists it; None when nothing was left out."""
+        self.digests: Sequence[str] = [sound.digest for sound in sounds]
+        """SHA-256 (hex) of the bytes of each audio file."""
         self._rows = rows
-        self._hash = self.hash_of([bytes.fromhex(sound.digest) for sound in sounds])
+        self._hash = self.hash_of([bytes.fromhex(digest) for digest in self.digests])
 
     def waveform(self, index: int) -> np.ndarray:
         """Return mono float32 samples at 16 kHz, shape ``(samples,)``.
 
         Raises:
             AudioError: the audio cannot be read or decoded any more.
+            DataError: it is not what it was when the split was loaded, which ``data_hash`` is of.
         """
         row = self._rows[index]
-        return decode(row.read(), row.place)
+        raw = row.read()
+        if hashlib.sha256(raw).hexdigest() != self.digests[index]:
+            raise DataError(
+                f"{row.place}: the audio changed since it was loaded; run it again when nothing writes there"
+            )
+        return decode(raw, row.place)
 
     @property
     def data_hash(self) -> str:
@@ -111,8 +119,8 @@ class RecordingsSplit(Split):
 class RecordingsCorpus(Corpus):
     """Base of corpora of recordings: a subclass lists ``splits`` and the rows of each, and has a ``RecordingsConfig``.
 
-    Audio is read once for its digest and decoded once for its faults; what was found is remembered in the cache by the
-    size and time of change of the file.
+    Audio is read once for its digest and decoded once for its faults; what was found is remembered in the cache until
+    the file changes.
     """
 
     Config: ClassVar[type[Config]] = RecordingsConfig

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import pickle
 import tarfile
 from pathlib import Path
@@ -168,6 +169,19 @@ def test_nothing_of_a_plain_tar_is_copied_but_lists(home: Path, cache: Path) -> 
     load(pack(home.parent.parent, "cv.tar"))
     kept = {path.suffix for path in (cache / "archives").rglob("*") if path.is_file()}
     assert kept == {".tsv", ".json", ""}  # the last one is the lock
+
+
+def test_an_archive_with_other_clips_of_the_same_size_and_time(home: Path) -> None:
+    path = pack(home.parent.parent, "cv.tar")
+    split, about = load(path), path.stat()
+    raw = bytearray(path.read_bytes())
+    place = raw.index(mp3(0)[:200]) + 600
+    raw[place] ^= 0x55
+    path.write_bytes(raw)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    with pytest.raises(DataError, match="the audio changed since it was loaded"):
+        split.waveform(0)
+    assert load(path).data_hash != split.data_hash
 
 
 def test_another_archive_of_the_same_name_is_read_anew(home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import socket
 import sys
 from pathlib import Path
@@ -159,6 +160,16 @@ def test_audio_of_a_folder_is_hashed_once(folder: Path, monkeypatch: pytest.Monk
     before = corpus(folder).identity(["train", "validation"])
     monkeypatch.setattr(HubDataset, "_bytes", lambda *_: pytest.fail("audio is read again"))
     assert corpus(folder).identity(["train", "validation"]) == before
+
+
+def test_a_folder_that_changed_is_hashed_anew(folder: Path) -> None:
+    before = load(folder).data_hash
+    (file,) = (folder / "validation").glob("*.arrow")
+    about, raw = file.stat(), bytearray(file.read_bytes())
+    raw[raw.index(sound(200)) + 500] ^= 0x55
+    file.write_bytes(raw)
+    os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert load(folder).data_hash != before
 
 
 def test_faults_are_counted(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import logging
+import os
 import pickle
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -359,6 +360,29 @@ def test_audio_that_breaks_after_loading(tmp_path: Path) -> None:
     (tmp_path / "a.wav").unlink()
     with pytest.raises(AudioError, match=r"a\.wav: audio file is missing"):
         split.waveform(0)
+
+
+def test_other_audio_under_the_old_hash_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "a.wav"
+    file.write_bytes(audio(1.0))
+    split = corpus([Row("a", file, "x")]).load("train")
+    file.write_bytes(audio(0.5))
+    with pytest.raises(DataError, match=r"a\.wav: the audio changed since it was loaded; run it again"):
+        split.waveform(0)
+    file.write_bytes(audio(1.0))
+    assert split.waveform(0).size == 16_000
+
+
+def test_a_change_is_seen_where_size_and_time_stay(tmp_path: Path) -> None:
+    file = tmp_path / "a.wav"
+    file.write_bytes(audio(1.0))
+    about, before = file.stat(), corpus([Row("a", file, "x")])
+    loaded, identity = before.load("train").data_hash, before.identity(["train"])
+    file.write_bytes(bytes(reversed(audio(1.0)[44:])).join((audio(1.0)[:44], b"")))
+    os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert file.stat().st_mtime_ns == about.st_mtime_ns and file.stat().st_size == about.st_size
+    after = corpus([Row("a", file, "x")])
+    assert after.load("train").data_hash != loaded and after.identity(["train"]) != identity
 
 
 def test_a_folder_is_no_audio_file(tmp_path: Path) -> None:
