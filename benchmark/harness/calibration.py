@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from benchmark.api import Calibrate, Statistic
-from benchmark.harness.batches import collate
+from benchmark.harness.batches import IGNORED_LABEL, collate
 from benchmark.harness.seeds import derive
 from benchmark.measure.decoding import evaluation
 from benchmark.whisper.masking import Masker
-from benchmark.whisper.structure import TOKENS
+from benchmark.whisper.structure import TOKENS, Matrix
 from benchmark.whisper.vocabulary import token_table
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from benchmark.harness.state import State
 
 BATCH = 16
+"""Utterances of a batch: gradients are the mean of the batches' means, in however many parts these are passed."""
 _NEEDS_A_PASS = frozenset({"input_square", "input_covariance", "gradient"})
 Found = dict[Statistic, dict[str, Tensor]]
 
@@ -56,14 +59,21 @@ def calibrate(step: Calibrate, state: State, bench: Bench, seed: int) -> tuple[F
     return found, passes
 
 
-def _batches(bench: Bench, drawn: np.ndarray, device: torch.device) -> Iterator[dict[str, Tensor]]:
-    material = bench.material
+def _parts(bench: Bench, drawn: np.ndarray, device: torch.device) -> Iterator[tuple[dict[str, Tensor], float]]:
+    """Yield what is passed at once, no more than in training, and its share in the mean over all batches.
+
+    A batch counts by its utterances, and a part of it by its tokens, over which a model's loss is the mean.
+    """
+    material, recipe = bench.material, bench.spec.training
+    size = min(BATCH, recipe.batch // recipe.accumulate)
     for start in range(0, len(drawn), BATCH):
-        rows = [
-            {"input_features": material.features[index], "labels": material.labels[index]}
-            for index in drawn[start : start + BATCH].tolist()
-        ]
-        yield {name: value.to(device) for name, value in collate(rows).items()}
+        batch = drawn[start : start + BATCH].tolist()
+        tokens = sum(len(material.labels[index]) for index in batch)
+        for first in range(0, len(batch), size):
+            part = batch[first : first + size]
+            rows = [{"input_features": material.features[index], "labels": material.labels[index]} for index in part]
+            share = sum(len(row["labels"]) for row in rows) / tokens * (len(batch) / len(drawn))
+            yield {name: value.to(device) for name, value in collate(rows).items()}, share
 
 
 @torch.no_grad()
@@ -72,31 +82,45 @@ def _inputs(model: Any, bench: Bench, drawn: np.ndarray, *, covariance: bool) ->
 
     Positions behind the end of a transcript are left out in the decoder: their content is padding.
     """
-    sums: dict[str, _Sums] = {m.name: _Sums(m.shape[1], covariance) for m in bench.structure.matrices}
-    real: list[Tensor] = []  # which decoder positions hold a token, of the batch at work
+    readers: dict[str, list[Matrix]] = {}
+    for matrix in bench.structure.matrices:
+        readers.setdefault(_source(matrix), []).append(matrix)
+    sums = {source: _Sums(first.shape[1], covariance) for source, (first, *_) in readers.items()}
+    real: list[Tensor] = []  # which decoder positions hold a token, of the part at work
     hooks = [
-        model.get_submodule(matrix.module).register_forward_pre_hook(
-            _listener(sums[matrix.name], real, decoder=_reads_tokens(matrix.name))
+        model.get_submodule(first.module).register_forward_pre_hook(
+            _listener(sums[source], real, decoder=first.stack == "decoder" and source != ENCODER)
         )
-        for matrix in bench.structure.matrices
+        for source, (first, *_) in readers.items()
     ]
     try:
-        for batch in _batches(bench, drawn, model.device):
-            real[:] = [batch["labels"] != -100]
-            model(**batch)
+        for part, _ in _parts(bench, drawn, model.device):
+            real[:] = [part["labels"] != IGNORED_LABEL]
+            model(**part)
     finally:
         for hook in hooks:
             hook.remove()
-    found: Found = {"input_square": {name: one.square / one.count for name, one in sums.items()}}
+    for one in sums.values():
+        one.divide_()
+    read = {matrix.name: sums[source] for source, matrices in readers.items() for matrix in matrices}
+    found: Found = {"input_square": {name: one.square for name, one in read.items()}}
     if covariance:
-        found["input_covariance"] = {name: one.outer / one.count for name, one in sums.items()}
-        found["input_covariance"] |= {f"{name}:mean": one.total / one.count for name, one in sums.items()}
+        found["input_covariance"] = {name: one.outer for name, one in read.items()}
+        found["input_covariance"] |= {f"{name}:mean": one.total for name, one in read.items()}
     return found
 
 
-def _reads_tokens(name: str) -> bool:
-    """Whether the matrix' input has one position a token: all of the decoder but cross-attention's keys and values."""
-    return ".decoder." in name and not name.endswith(("encoder_attn.k_proj.weight", "encoder_attn.v_proj.weight"))
+ENCODER = "model.encoder"
+
+
+def _source(matrix: Matrix) -> str:
+    """Return the name of what a matrix reads: q, k and v of a block the same, k and v of cross-attention the encoder.
+
+    What decoder matrices read has one position a token, but for the encoder's output.
+    """
+    if matrix.block == "encoder_attn" and matrix.kind in ("k", "v"):
+        return ENCODER
+    return f"{matrix.layers}.{matrix.layer}.{matrix.block}" if matrix.kind in ("q", "k", "v") else matrix.name
 
 
 class _Sums:
@@ -116,6 +140,11 @@ class _Sums:
             self.total += rows.sum(dim=0, dtype=torch.float64).cpu()
             self.outer += (rows.T @ rows).double().cpu()
 
+    def divide_(self) -> None:
+        """Make means of the sums, in place: a copy of all outer products would be as large as they are."""
+        for one in (self.square, self.total, self.outer):
+            one.div_(self.count)
+
 
 def _listener(sums: _Sums, real: list[Tensor], *, decoder: bool) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
     def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -129,12 +158,26 @@ def _gradients(model: Any, bench: Bench, drawn: np.ndarray) -> dict[str, Tensor]
     """Return the mean gradient of the cross-entropy, each batch weighted by its utterances."""
     parameters = {matrix.name: model.get_parameter(matrix.name) for matrix in bench.structure.matrices}
     sums = {name: torch.zeros(parameter.shape) for name, parameter in parameters.items()}
-    with _needing_gradients(list(parameters.values())):
-        for batch in _batches(bench, drawn, model.device):
-            loss = model(**batch).loss * (len(batch["labels"]) / len(drawn))
+    again = _computing_twice(model) if bench.spec.training.checkpointing else contextlib.nullcontext()
+    with _needing_gradients(list(parameters.values())), again:
+        for part, share in _parts(bench, drawn, model.device):
+            loss = model(**part, use_cache=False).loss * share  # a cache would be filled twice
             for name, gradient in zip(sums, torch.autograd.grad(loss, list(parameters.values())), strict=True):
                 sums[name] += gradient.float().cpu()
     return sums
+
+
+@contextlib.contextmanager
+def _computing_twice(model: Any) -> Iterator[None]:
+    """Have each layer compute its activations again on the way back; transformers' own way needs training's dropout."""
+    layers = [*model.get_encoder().layers, *model.get_decoder().layers]
+    for layer in layers:
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
 
 
 @contextlib.contextmanager

@@ -19,32 +19,39 @@ from benchmark.harness.state import State
 from benchmark.pruning.activations import TaylorGroups, WandaWeights
 from benchmark.pruning.coarse import KeepLayers, KeepTokens, spaced
 from benchmark.pruning.low_rank import LowRank
+from benchmark.specs import Training
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import TOKENS, Structure
 from benchmark.whisper.view import View
-from tests.tiny import tiny_whisper
+from tests.tiny import drop_out, tiny_whisper
 
 SMALL: dict[str, Any] = {"d": 16, "layers": (2, 2), "ffn": 24, "vocab": 40, "frames": 20, "targets": 16}
 NOMINAL = Budget(kind="prunable_nominal", keep=0.5)
 STORED = Budget(kind="prunable_stored", keep=0.6)
 
 
-def a_bench(model: WhisperForConditionalGeneration, utterances: int = 20) -> Bench:
-    """Return what ``calibrate`` sees of a bench: the model and a pool of random speech."""
+def a_bench(model: WhisperForConditionalGeneration, utterances: int = 20, recipe: Training | None = None) -> Bench:
+    """Return what ``calibrate`` sees of a bench: the model, a pool of random speech, and the recipe."""
     import copy
 
     draw = np.random.default_rng(0)
     labels = [draw.integers(4, 40, draw.integers(2, 9)).tolist() for _ in range(utterances)]
     material = Tokenised(draw.standard_normal((utterances, 8, 20)).astype(np.float16), labels)
     bench = SimpleNamespace(
-        structure=Structure.of(model), material=material, model=lambda state: copy.deepcopy(model), processor=None
+        structure=Structure.of(model),
+        material=material,
+        model=lambda state: copy.deepcopy(model),
+        processor=None,
+        spec=SimpleNamespace(training=recipe or Training()),
     )
     return cast(Bench, bench)
 
 
-def gathered(model: WhisperForConditionalGeneration, *kinds: str, utterances: int = 20) -> tuple[Any, int]:
+def gathered(
+    model: WhisperForConditionalGeneration, *kinds: str, utterances: int = 20, **recipe: Any
+) -> tuple[Any, int]:
     step = Calibrate(utterances=utterances, statistics=cast(Any, kinds))
-    return calibrate(step, State(), a_bench(model), seed=3)
+    return calibrate(step, State(), a_bench(model, recipe=Training(**recipe)), seed=3)
 
 
 def view_with(model: WhisperForConditionalGeneration, *kinds: str, plan: Plan | None = None) -> View:
@@ -100,6 +107,60 @@ def test_gradients_are_the_mean_over_batches_and_cost_a_second_pass() -> None:
         model(**collate(rows)).loss.backward()
         total += weight.grad * len(rows) / 20
     assert torch.allclose(found["gradient"]["model.encoder.layers.0.fc1.weight"], total, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize(("batch", "accumulate", "most"), [(16, 1, 16), (64, 2, 16), (16, 4, 4), (6, 2, 3)])
+def test_no_more_is_passed_at_once_than_in_training_and_nothing_changes(
+    batch: int, accumulate: int, most: int, checkpointing: bool
+) -> None:
+    """Transcripts are unequally long, and a mean of the parts' means would be off by 1e-2."""
+    model = tiny_whisper(**SMALL)
+    drop_out(model, 0.2)  # calibration has none, checkpointing or not
+    kinds = ("input_square", "input_covariance", "gradient")
+    found, passes = gathered(model, *kinds)
+    sizes: list[int] = []
+    model.register_forward_pre_hook(lambda _, __, given: sizes.append(len(given["labels"])), with_kwargs=True)
+    again, again_passes = gathered(model, *kinds, batch=batch, accumulate=accumulate, checkpointing=checkpointing)
+    assert max(sizes) == most and sum(sizes) == passes == again_passes == 40
+    for kind, values in found.items():
+        assert values.keys() == again[kind].keys()
+        for name, value in values.items():
+            if most == 16:
+                assert torch.equal(again[kind][name], value), (kind, name)
+            torch.testing.assert_close(again[kind][name], value, rtol=1e-5, atol=1e-5, msg=name)
+
+
+def test_with_checkpointing_calibration_keeps_fewer_activations() -> None:
+    model = tiny_whisper(**SMALL)
+
+    def kept(**recipe: Any) -> int:
+        """The bytes that autograd holds after the forward pass, weights aside."""
+        held: list[int] = []
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            if not isinstance(tensor, torch.nn.Parameter):
+                held.append(tensor.numel() * tensor.element_size())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            gathered(model, "gradient", **recipe)
+        return sum(held)
+
+    assert kept(checkpointing=True) < 0.6 * kept()
+
+
+def test_matrices_that_read_the_same_share_its_sums() -> None:
+    """Outer products of large models are gigabytes: q, k and v of a block, and what reads the encoder's output."""
+    covariance = gathered(tiny_whisper(**SMALL), "input_covariance")[0]["input_covariance"]
+    places = {name: value.data_ptr() for name, value in covariance.items()}
+    one, other = ({key: places[f"model.decoder.layers.{layer}.{key}_proj.weight"] for key in KEYS} for layer in (0, 1))
+    assert one["self_attn.q"] == one["self_attn.k"] == one["self_attn.v"] != other["self_attn.q"]
+    assert one["encoder_attn.k"] == one["encoder_attn.v"] == other["encoder_attn.k"] == other["encoder_attn.v"]
+    assert len({one["encoder_attn.q"], one["encoder_attn.k"], one["self_attn.q"], one["self_attn.out"]}) == 4
+
+
+KEYS = tuple(f"{block}.{kind}" for block in ("self_attn", "encoder_attn") for kind in ("q", "k", "v", "out"))
 
 
 def test_wanda_keeps_the_largest_products_of_each_output() -> None:
