@@ -61,6 +61,7 @@ def logging_into(folder: Path | None, names: Collection[Tracker]) -> Iterator[No
             os.environ.pop(name)
             if said is not None:
                 os.environ[name] = said
-        if "wandb" in names and foreign is None:  # else the next Fit of this process would go on with this one's run
-            sys.modules["wandb"].finish()
-            sys.modules["wandb"].teardown()  # else it keeps the folder of the first Fit for all others
+        wandb = sys.modules.get("wandb")  # not there where the Fit failed before it told anybody
+        if "wandb" in names and wandb is not None and foreign is None:  # else the next Fit would go on with this run
+            wandb.finish()
+            wandb.teardown()  # else it keeps the folder of the first Fit for all others

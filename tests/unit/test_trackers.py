@@ -187,6 +187,14 @@ def test_a_run_of_wandb_ends_with_its_fit_and_one_of_the_users_stays(
     assert ended == ([] if theirs else ["run", "session"])
 
 
+def test_a_fit_that_fails_before_wandb_is_imported_fails_with_its_own_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    with pytest.raises(SpecError, match="no GPU"), logging_into(tmp_path, ["wandb"]):
+        raise SpecError("no GPU")
+
+
 @pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="TensorBoard is not installed")
 def test_tensorboard_itself_writes_the_curve(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
