@@ -17,7 +17,16 @@ RATE = 16_000
 DECODER = "1"
 """Raise it when what is decoded or found wrong changes: what was remembered of audio counts no more then."""
 
-Kind = Literal["missing audio", "corrupt audio", "empty audio", "empty text", "too long", "too short", "duplicate id"]
+Kind = Literal[
+    "missing audio",
+    "corrupt audio",
+    "empty audio",
+    "empty text",
+    "part of a file",
+    "too long",
+    "too short",
+    "duplicate id",
+]
 KINDS: tuple[str, ...] = get_args(Kind)
 _UNSIZED = (0, 0xFFFFFFFF)  # RIFF sizes of writers that could not go back to fill them in
 _MP3_SLACK = 3 * 1152  # the count of frames in an MP3's header may leave out its own frame and the encoder's padding

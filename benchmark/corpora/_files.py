@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import logging
 import lzma
 import shutil
 import tarfile
 import tempfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -44,6 +47,28 @@ def numbered_lines(path: Path) -> list[tuple[int, str]]:
     """
     lines = (line.removesuffix("\r") for line in read_text(path).split("\n"))
     return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the objects of a file with one JSON object a line, with the numbers of their lines.
+
+    Raises:
+        DataError: as ``read_text``, or a line that is no object, or holds what cannot be kept (half a character).
+    """
+    for line, text in numbered_lines(path):
+        try:
+            row = json.loads(text)
+            if "\\ud" in text.lower():  # half of a pair that stands for one character; the other half may be there
+                json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            half = error.object[error.start]
+            raise DataError(f"{path}, line {line}: holds half a character ({half!a}); write it whole") from error
+        except (ValueError, RecursionError) as error:  # numbers of thousands of digits are no JSONDecodeError
+            said = getattr(error, "msg", str(error).partition(":")[0])
+            raise DataError(f"{path}, line {line}: not JSON ({said}); write one object a line") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, line {line}: not a JSON object; write one object a line")
+        yield line, row
 
 
 def unpacked(archive: Path) -> Path:

@@ -32,7 +32,7 @@ class Row:
     """One utterance as listed: its id, its audio (a file, or what returns the bytes), its text and who speaks.
 
     ``where`` is what to name in an error. ``stamp`` is for audio that is no file: a text that changes when the bytes
-    do; with it, their digest is remembered.
+    do; with it, their digest is remembered. ``seconds`` is the length that the list gives, where it does.
     """
 
     id: str
@@ -41,6 +41,7 @@ class Row:
     speaker: str = ""
     where: str = ""
     stamp: str = ""
+    seconds: float | None = None
 
     @property
     def place(self) -> str:
@@ -57,8 +58,9 @@ class Row:
             return self.audio.read_bytes() if isinstance(self.audio, Path) else self.audio()
         except FileNotFoundError:
             raise AudioError(self.place, "missing audio", "audio file is missing") from None
-        except OSError as error:
-            raise AudioError(self.place, "missing audio", f"audio file cannot be read ({error.strerror})") from error
+        except (OSError, ValueError) as error:  # names can be too long, or none at all
+            said = getattr(error, "strerror", None) or " ".join(str(error).split())
+            raise AudioError(self.place, "missing audio", f"audio file cannot be read ({said:.80})") from error
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Sounds:
                     others.append(index)
                 else:
                     found[index] = Sound(known)
-            elif row.audio.is_file() and os.access(row.audio, os.R_OK):
+            elif _is_readable(row.audio):
                 files[index] = row.audio
             else:
                 found[index] = _missing(row)
@@ -164,6 +166,13 @@ def _in_threads(work: Callable[[Row], Any], rows: list[Row]) -> Iterator[tuple[R
         for start in range(0, len(rows), _CHUNK):  # in parts: an error need not wait for all that was asked for
             part = rows[start : start + _CHUNK]
             yield from zip(part, pool.map(work, part), strict=True)
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except (OSError, ValueError):  # as of a name that is too long
+        return False
 
 
 def _missing(row: Row) -> Sound:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -12,7 +11,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from benchmark.api import Config
-from benchmark.corpora._files import numbered_lines, read_text
+from benchmark.corpora._files import json_lines, read_text
+from benchmark.corpora._parts import listed_seconds
 from benchmark.corpora.recordings import Fault, RecordingsConfig, RecordingsCorpus, RecordingsSplit, Row
 from benchmark.errors import DataError
 from benchmark.registry import REGISTRY
@@ -124,7 +124,7 @@ def _from_texts(folder: Path) -> Iterator[Row]:
 
 
 def _from_metadata(path: Path) -> Iterator[Row]:
-    rows = _csv_rows(path) if path.suffix == ".csv" else _json_rows(path)
+    rows = _csv_rows(path) if path.suffix == ".csv" else json_lines(path)
     for line, row in rows:
         for column in ("file", "text"):
             if not isinstance(row.get(column), str):
@@ -132,7 +132,8 @@ def _from_metadata(path: Path) -> Iterator[Row]:
         name = str(row["file"])
         if not name:
             raise DataError(f"{path}, line {line}: column 'file' is empty")
-        yield Row(name, path.parent / name, str(row["text"]), str(row.get("speaker") or ""))
+        seconds = listed_seconds(row, f"{path}, line {line}")
+        yield Row(name, path.parent / name, str(row["text"]), str(row.get("speaker") or ""), seconds=seconds)
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
@@ -148,14 +149,3 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
             yield reader.line_num, dict(row)
     except csv.Error as error:
         raise DataError(f"{path}, near line {max(reader.line_num, 1)}: not CSV ({error})") from error
-
-
-def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
-    for line, text in numbered_lines(path):
-        try:
-            row = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}, line {line}: not JSON ({error.msg})") from error
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, line {line}: not a JSON object; write one object with file and text a line")
-        yield line, row

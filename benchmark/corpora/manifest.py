@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
@@ -12,7 +11,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from benchmark.api import Config
-from benchmark.corpora._files import numbered_lines, read_text
+from benchmark.corpora._files import json_lines, numbered_lines, read_text
+from benchmark.corpora._parts import is_of_parts, listed_seconds
 from benchmark.corpora.recordings import RecordingsConfig, RecordingsCorpus, Row
 from benchmark.errors import DataError
 from benchmark.registry import REGISTRY
@@ -103,7 +103,16 @@ class Manifest(RecordingsCorpus):
             cells[about.text],
             cells[about.speaker] if about.speaker else "",
             f"{manifest}, line {line} ({named})",
+            seconds=listed_seconds(
+                {name: cells[name] for name in cells.keys() - self._named}, f"{manifest}, line {line}"
+            ),
         )
+
+    @property
+    def _named(self) -> list[str]:
+        """The columns that are named in the options."""
+        about = self.config
+        return [name for name in (about.audio, about.text, about.id, about.speaker, about.split) if name]
 
     def _manifests(self) -> dict[str, Path]:
         """Return the manifests by split; of one for all splits, by its name."""
@@ -129,9 +138,8 @@ class Manifest(RecordingsCorpus):
         return {split: path / file for split, file in files.items()}
 
     def _table(self, path: Path) -> Iterator[tuple[int, Cells]]:
-        """Yield number and cells of each line: those of the columns that are named in the options."""
-        about, kind = self.config, path.suffix.lower()
-        wanted = [name for name in (about.audio, about.text, about.id, about.speaker, about.split) if name]
+        """Yield number and cells of each line: of the columns that are named in the options, or tell parts of files."""
+        about, kind, wanted = self.config, path.suffix.lower(), self._named
         if kind not in SUFFIXES:
             raise DataError(f"{path}: is no manifest by its ending; it can be {', '.join(SUFFIXES)}")
         if kind.startswith(".json"):
@@ -169,7 +177,7 @@ def _named(path: Path, lines: Iterator[tuple[int, list[str]]], wanted: list[str]
     twice = [name for name in wanted if columns.count(name) > 1]
     if twice:
         raise DataError(f"{path}: column {twice[0]!r} is there twice; name columns once")
-    places = {name: columns.index(name) for name in wanted}
+    places = {name: columns.index(name) for name in [*wanted, *filter(is_of_parts, columns)]}
     for line, cells in lines:
         if len(cells) != len(columns):
             raise DataError(f"{path}, line {line}: {len(cells)} cells, and there are {len(columns)} columns")
@@ -177,14 +185,8 @@ def _named(path: Path, lines: Iterator[tuple[int, list[str]]], wanted: list[str]
 
 
 def _json_lines(path: Path, wanted: list[str]) -> Iterator[tuple[int, Cells]]:
-    for line, text in numbered_lines(path):
-        try:
-            row = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}, line {line}: not JSON ({error.msg}); write one object a line") from error
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, line {line}: not a JSON object; write one object a line")
-        cells: Cells = {}
+    for line, row in json_lines(path):
+        cells: Cells = {name: str(row[name]) for name in row if is_of_parts(name) and row[name] is not None}
         for name in wanted:
             if not isinstance(row.get(name, []), (str, int, type(None))):
                 there = ", ".join(map(str, row)) or "nothing"
@@ -192,8 +194,4 @@ def _json_lines(path: Path, wanted: list[str]) -> Iterator[tuple[int, Cells]]:
                     f"{path}, line {line}: has no text in {name!r}; there is: {there}; columns are named in the options"
                 )
             cells[name] = "" if row[name] is None else str(row[name])
-        if row.get("offset"):  # of NeMo's manifests: to take the whole file for a part of it would be wrong in silence
-            raise DataError(
-                f"{path}, line {line}: is a part of a file (offset {row['offset']}); cut it: one file, one utterance"
-            )
         yield line, cells

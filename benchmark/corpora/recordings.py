@@ -25,6 +25,7 @@ from pydantic import Field
 from benchmark.api import Config, Corpus, Split
 from benchmark.corpora._audio import KINDS, RATE, AudioError, Kind, decode
 from benchmark.corpora._cache import cache_folder, write_atomically
+from benchmark.corpora._parts import SLACK
 from benchmark.corpora._sounds import Row, Sound, Sounds
 from benchmark.errors import DataError
 
@@ -199,17 +200,27 @@ class RecordingsCorpus(Corpus):
         todo = iter(self._by_list(listed, taken.faults))
         while len(taken.rows) < wanted and (chunk := list(islice(todo, wanted - len(taken.rows)))):
             for row, sound in zip(chunk, known.check(chunk), strict=True):
-                kind, detail = sound.kind, sound.detail
-                if kind is None and longest is not None and sound.seconds > longest:
-                    kind, detail = "too long", f"{sound.seconds:.2f} s, and longest is {longest:g} s"
-                if kind is None and sound.seconds < self.config.shortest:
-                    kind, detail = "too short", f"{sound.seconds:.2f} s, and shortest is {self.config.shortest:g} s"
+                kind, detail = self._judged(row, sound, longest)
                 if kind is not None:
                     taken.faults.append(self._fault(row, kind, detail))
                 else:
                     taken.rows.append(row)
                     taken.sounds.append(sound)
         return taken
+
+    def _judged(self, row: Row, sound: Sound, longest: float | None) -> tuple[Kind | None, str]:
+        """Return what is wrong with an utterance, and details of it."""
+        seconds, shortest = sound.seconds, self.config.shortest
+        if sound.kind is not None:
+            return sound.kind, sound.detail
+        if row.seconds is not None and seconds > row.seconds + SLACK:
+            said = f"{seconds:.2f} s, and listed with {row.seconds:g} s: a part of it? cut it: one file, one utterance"
+            return "part of a file", said
+        if longest is not None and seconds > longest:
+            return "too long", f"{seconds:.2f} s, and longest is {longest:g} s"
+        if seconds < shortest:
+            return "too short", f"{seconds:.2f} s, and shortest is {shortest:g} s"
+        return None, ""
 
     def _by_list(self, listed: list[Row], faults: list[Fault]) -> Iterator[Row]:
         """Yield the rows that have a text and an id of their own; the others join ``faults``."""

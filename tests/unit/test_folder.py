@@ -223,8 +223,10 @@ def test_bad_csv_is_named(text: str, three: Path) -> None:
 
 JSONL = {
     "\n{": ", line 2: not JSON (",
-    "[1]": ", line 1: not a JSON object; write one object with file and text a line",
+    "[1]": ", line 1: not a JSON object; write one object a line",
     '{"text": "x"}': ", line 1: no text in column 'file'; columns are file, text, speaker",
+    '{"file": "a.wav", "text": "x", "offset": 2}': ", line 1: is a part of a file (offset 2); cut it",
+    '{"file": "a.wav", "text": "\\ud800"}': ", line 1: holds half a character",
     '{"file": "a.wav", "text": 3}': ", line 1: no text in column 'text'; columns are file, text, speaker",
 }
 
@@ -235,6 +237,16 @@ def test_bad_jsonl_is_named(text: str, three: Path) -> None:
     path = three / "test" / "metadata.jsonl"
     path.write_text(text)
     assert error(three).startswith(f"{path}{JSONL[text]}")
+
+
+def test_a_name_that_can_be_none_is_a_fault(three: Path) -> None:
+    (three / "test" / "metadata.csv").unlink()
+    names = ["a.wav", "b\0.wav", "c" * 300]
+    rows = [json.dumps({"file": name, "text": "x"}) for name in names]
+    (three / "test" / "metadata.jsonl").write_text("\n".join(rows))
+    assert "audio file cannot be read (embedded null byte)" in error(three)
+    split = load(three, faulty="exclude")
+    assert split.ids == ["a.wav"] and {fault.kind for fault in split.faults} == {"missing audio"}
 
 
 def test_metadata_that_is_not_utf8(three: Path) -> None:

@@ -220,12 +220,47 @@ def test_a_missing_column_is_named_with_those_that_are_there(home: Path) -> None
             '{"audio": "a.wav", "text": "x", "offset": 1.5}',
             ", line 1: is a part of a file (offset 1.5);",
         ),
+        ("train.csv", "audio,text,offset\na.wav,x,0.0\na.wav,y,1.5\n", ", line 3: is a part of a file (offset 1.5);"),
+        ("train.tsv", "audio\ttext\tStart\na.wav\tx\t00:01:30\n", ", line 2: is a part of a file (Start 00:01:30);"),
+        ("train.jsonl", '{"audio": "a.wav", "text": "x\\ud800"}', ", line 1: holds half a character ('\\ud800');"),
+        ("train.jsonl", '{"audio": "a.wav", "text": ' + 5000 * "9" + "}", ", line 1: not JSON (Exceeds the limit"),
+        ("train.jsonl", 100_000 * "[", ", line 1: not JSON (maximum recursion depth"),
         ("train.txt", "audio,text\n", ": is no manifest by its ending; it can be .csv, .tsv, .jsonl, .json"),
     ],
 )
 def test_a_bad_line_is_named(name: str, content: str, said: str, home: Path) -> None:
     (home / name).write_text(content)
     assert error(home / name).startswith(f"{home / name}{said}")
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
+@pytest.mark.parametrize("column", ["duration", "end"])
+def test_the_beginning_of_a_file_is_no_utterance(ending: str, column: str, home: Path) -> None:
+    sound(home / "long.wav", 2.5)
+    rows = [
+        {"audio": "long.wav", "text": "राम", "offset": 0, column: 1.0},
+        {"audio": "a.wav", "text": "x", "offset": 0},
+    ]
+    path = write(home / f"train.{ending}", [row | {column: row.get(column, 0.2)} for row in rows])
+    assert error(path).startswith(
+        f"{path}, line {1 if ending == 'jsonl' else 2} (long.wav): 2.50 s, and listed with 1 s: a part of it? cut it: "
+    )
+    split = load(path, faulty="exclude")
+    assert (split.ids, [fault.kind for fault in split.faults]) == (["a.wav"], ["part of a file"])
+    if ending != "jsonl":
+        assert load(path, id=column).ids == ["1.0", "0.2"], "a column that is named in the options tells no part"
+
+
+def test_columns_that_tell_no_part(home: Path) -> None:
+    rows = [{"audio": "a.wav", "text": "x", "start": "0.0", "end": "", "duration": 300, "begin": "nan", "offset": "-1"}]
+    assert load(write(home / "train.csv", rows)).ids == ["a.wav"]
+
+
+@pytest.mark.parametrize("name", ["प" * 100, "x" * 5000])
+def test_a_name_that_is_too_long_is_a_fault(name: str, home: Path) -> None:
+    path = write(home / "train.jsonl", [*ROWS[:1], {"audio": name, "text": "x"}])
+    assert "audio file cannot be read (File name too long); repair it" in error(path)
+    assert load(path, faulty="exclude").ids == ["a.wav"]
 
 
 def test_a_manifest_that_is_not_utf8(home: Path) -> None:
