@@ -61,7 +61,9 @@ class Training(Frozen):
     utterances: int | None = Field(default=None, ge=1, description="size of the training pool; all when absent")
     spec_augment: SpecAugment | None = Field(default=None, description="hide parts of what is heard; off when absent")
     group_by_length: bool = Field(default=False, description="batches of transcripts that are about equally long")
-    accumulate: int = Field(default=1, ge=1, description="parts that a batch is passed in, for want of memory")
+    accumulate: int = Field(
+        default=1, ge=1, description="parts that a batch is passed in, for want of memory; a model with dropout takes 1"
+    )
     checkpointing: bool = Field(default=False, description="compute activations twice instead of keeping them")
     checkpoint_every: int | None = Field(
         default=None, ge=1, description="optimiser steps between two checkpoints inside a Fit; none when absent"

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from benchmark.errors import SpecError
 from benchmark.harness.seeds import derive
 
 IGNORED_LABEL = -100
@@ -97,3 +98,27 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         [torch.tensor(row["labels"]) for row in rows], batch_first=True, padding_value=IGNORED_LABEL
     )
     return {"input_features": features, "labels": labels}
+
+
+DROPS = ("dropout", "activation_dropout", "layerdrop")
+"""Attributes of Whisper's modules that hold the share of what training leaves out at random."""
+
+
+def check_parts(model: Any, parts: int) -> None:
+    """Refuse to pass batches in parts through a model that draws as often as it is called.
+
+    Raises:
+        SpecError: the model drops something at random in training: what that is would depend on the parts, which are
+            in no id.
+    """
+    if parts == 1:
+        return
+    for place, module in model.named_modules():
+        for name in DROPS:
+            share = getattr(module, name, 0.0)
+            if share:
+                raise SpecError(
+                    f"a batch in {parts} parts (training.accumulate times processes) and a model with {place}.{name} = "
+                    f"{share}: what is dropped would depend on the parts; take accumulate 1 (checkpointing: true saves "
+                    "memory too, and changes nothing), or set the dropouts of the model's config to 0"
+                )

@@ -13,7 +13,7 @@ import torch
 from benchmark.api import Corpus, Model, Split
 from benchmark.corpora.features import log_mels
 from benchmark.errors import DataError, SpecError
-from benchmark.harness.batches import IGNORED_LABEL, Tokenised
+from benchmark.harness.batches import IGNORED_LABEL, Tokenised, check_parts
 from benchmark.harness.nano import tokenise
 from benchmark.harness.state import State
 from benchmark.measure.decoding import check_decoding
@@ -149,10 +149,12 @@ class Bench:
         """Make sure that everything is in the cache, so that workers only read, and that the request can be met.
 
         Raises:
-            SpecError: the model does not know the language, or has no room for as many tokens.
+            SpecError: the model does not know the language, has no room for as many tokens, or has dropout and the
+                recipe passes batches in parts.
             DataError: data that cannot be used.
         """
         check_decoding(self._loaded[0], self.corpus.language, self.spec.decoding)
+        check_parts(self._loaded[0], self.spec.training.accumulate)
         _ = self.structure
         if any((item.seconds > window_of(self.processor)).any() for item in self.evaluations.values()):
             check_stamps(self._loaded[0])

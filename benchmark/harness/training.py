@@ -31,7 +31,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from benchmark.api import OptimizerStep, Penalty
 from benchmark.errors import SpecError
-from benchmark.harness.batches import BatchStream, Hide, Tokenised, collate
+from benchmark.harness.batches import BatchStream, Hide, Tokenised, check_parts, collate
 from benchmark.harness.checkpoints import Checkpoints, Progressed, restore
 from benchmark.harness.optimizer import adam_metric, make_optimizer, optimizer_state, rate
 from benchmark.harness.trackers import LOOKS, logging_into, trackers
@@ -185,7 +185,8 @@ def fit(
 
     Raises:
         FloatingPointError: the loss or a weight is not finite.
-        SpecError: fp16 without a GPU; a batch that cannot be cut into equal parts; a tracker that is not installed.
+        SpecError: fp16 without a GPU; a batch that cannot be cut into equal parts, or must not be, as the model has
+            dropout; a tracker that is not installed.
     """
     began = time.perf_counter()
     told = trackers(recipe) if logs is not None else []
@@ -197,9 +198,11 @@ def fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(adam, shape)
     stream = BatchStream(material, order, hide)
     with tempfile.TemporaryDirectory() as folder, logging_into(logs, told), _as_told(model, recipe):
+        arguments = _arguments(recipe, steps - begun.steps, seed, folder, told, None if logs is None else logs.name)
+        check_parts(model, recipe.accumulate * arguments.world_size)
         trainer = FitTrainer(
             model=model,
-            args=_arguments(recipe, steps - begun.steps, seed, folder, told, None if logs is None else logs.name),
+            args=arguments,
             train_dataset=Subset(stream, range(begun.steps * recipe.batch, len(order))),
             data_collator=collate,
             callbacks=[callback],

@@ -38,16 +38,16 @@ PENALTY = SparseGroupLasso(solver="proximal", l1_enc=0.01, l1_dec=0.02, group_en
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def model_of() -> Any:
+def model_of(dropout: float = 0.2) -> Any:
     """With dropout: what is drawn after the checkpoint must be what would have been drawn."""
     model: Any = tiny_whisper(d=16, layers=(1, 1), heads=2, ffn=16, vocab=30, frames=16, targets=12)
-    drop_out(model, 0.2)
+    drop_out(model, dropout)
     return model
 
 
-def train(folder: Path | None, killed: int | None = None, accumulate: int = 2) -> tuple[Trained, Any]:
-    """Train with everything that has a state: dropout, moments, schedule, a penalty and masks."""
-    model = model_of()
+def train(folder: Path | None, killed: int | None = None, accumulate: int = 1) -> tuple[Trained, Any]:
+    """Train with everything that has a state: dropout (where batches are whole), moments, schedule, penalty, masks."""
+    model = model_of(0.2 if accumulate == 1 else 0.0)
     structure = Structure.of(model)
     plan = random_plan(structure, seed=1)
 
@@ -120,6 +120,13 @@ def test_a_killed_fit_ends_with_the_bits_of_one_that_ran_through(
     assert seen == [7, 8]  # only what was left was trained
     assert_same(again, train(None))
     assert "prunebench" not in capfd.readouterr().err
+
+
+def test_one_that_accumulates_goes_on_too(tmp_path: Path) -> None:
+    folder = tmp_path / "node"
+    whole = train(folder, accumulate=2)
+    assert [path.name for path in folder.iterdir()] == ["step-00000006"]
+    assert_same(train(folder, accumulate=2), whole)
 
 
 def test_the_generators_matter(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,18 @@ def test_gradients_of_parts_are_those_of_the_batch(monkeypatch: pytest.MonkeyPat
         torch.testing.assert_close(seen[0][name], gradient, rtol=1e-4, atol=1e-6, msg=name)
 
 
+@pytest.mark.parametrize("name", ["dropout", "activation_dropout", "layerdrop"])
+def test_a_model_that_draws_in_every_part_is_refused_more_than_one(name: str) -> None:
+    """Its results would depend on the parts, which are in no id."""
+    model = model_of()
+    place = model.model.decoder if name == "layerdrop" else model.model.decoder.layers[1]
+    setattr(place, name, 0.1)
+    with pytest.raises(SpecError, match=rf"^a batch in 2 parts .*decoder[^ ]*\.{name} = 0\.1.* take accumulate 1"):
+        trained(model=model, recipe={"accumulate": 2})
+    assert distance(model, model_of()) == 0
+    trained(model=model, recipe={"checkpointing": True})
+
+
 def test_activations_computed_twice_give_the_same_bits() -> None:
     kept, with_them = trained(SGL, model_of(dropout=0.2))
     again, without = trained(SGL, model_of(dropout=0.2), recipe={"checkpointing": True})

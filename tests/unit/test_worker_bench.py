@@ -16,6 +16,7 @@ from benchmark.registry import REGISTRY
 from benchmark.specs import Leaderboard
 from benchmark.store.folders import open_run
 from benchmark.store.records import MODEL, Record, latest
+from tests.tiny import drop_out
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -93,6 +94,14 @@ def test_everything_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert again.evaluations["dev"] is first.evaluations["dev"]
     assert len(loads) == 4 and first.structure is again.structure
     assert list(first.evaluations) == ["dev"]
+
+
+def test_a_model_with_dropout_in_parts_is_refused_before_anything_is_trained() -> None:
+    bench = Bench(spec(training={**SPEC["training"], "accumulate": 2}))
+    bench.prepare()
+    drop_out(bench._loaded[0], 0.1)
+    with pytest.raises(SpecError, match="a batch in 2 parts"):
+        bench.prepare()
 
 
 def test_a_model_that_is_trained_is_nobody_elses(tmp_path: Path) -> None:
