@@ -127,7 +127,7 @@ class FitTrainer(Seq2SeqTrainer):
                 penalty = self.penalty.loss(self.view)
         loss, outputs = super().compute_loss(model, inputs, True)
         if self.teacher is not None:
-            with torch.no_grad():
+            with torch.no_grad(), self.accelerator.autocast():  # the passes' precision is the teacher's too
                 taught = self.teacher(**inputs).logits
             loss = loss + KD_WEIGHT * distillation(outputs.logits, taught, inputs["labels"])
         if num_items_in_batch is not None:

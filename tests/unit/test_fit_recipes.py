@@ -199,6 +199,25 @@ def test_a_step_whose_gradients_overflow_leaves_weights_and_schedule_alone(
 _rate = training.rate
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_teacher_passes_in_the_precision_of_the_student(precision: str) -> None:
+    seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
+
+    def look(module: torch.nn.Module, _: Any, out: torch.Tensor) -> None:
+        if isinstance(module, torch.nn.Linear):
+            seen[out.requires_grad].add(out.dtype)
+
+    hook = torch.nn.modules.module.register_module_forward_hook(look)
+    try:
+        done, model = trained(teach=True, recipe={"precision": precision})
+    finally:
+        hook.remove()
+    expected = {torch.bfloat16 if precision == "bf16" else torch.float32}
+    assert seen == {True: expected, False: expected}  # the student's, and the teacher's
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert np.isfinite(done.losses).all()
+
+
 # --- SpecAugment ------------------------------------------------------------------------------------------------------
 
 
