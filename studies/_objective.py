@@ -78,7 +78,7 @@ class Judge:
         from benchmark.harness.timing import time_one
 
         try:
-            return time_one(record, self.run, self.spec.profile, self.corpus)
+            return time_one(record, self.run, self.spec.profile, self.corpus, self.spec.decoding.cache)
         except StoreError as error:  # this configuration leaves nothing that can be timed here: int8 beside a GPU
             raise LacksError(str(error)) from None
 

@@ -68,7 +68,7 @@ def attributes(spec: StudySpec, point: Point, found: Sequence[Parameter]) -> dic
     made = distributions(found)
     (plain,) = grow(plain_board(spec, point, spec.tune.evaluate)).cells
     corpus = REGISTRY.get("corpus", spec.corpus.name, **spec.corpus.options)
-    timed = {"profile": spec.profile.model_dump(mode="json"), "device": _device()} if is_timed(spec) else {}
+    timed = {"profile": spec.profile.model_dump(mode="json"), "device": _device(spec)} if is_timed(spec) else {}
     looked = {"looks": spec.looks.model_dump(), "pruner": True} if spec.pruner is not None else {}
     return {
         "spec": spec.identity(point),
@@ -87,11 +87,11 @@ def attributes(spec: StudySpec, point: Point, found: Sequence[Parameter]) -> dic
     }
 
 
-def _device() -> str:
+def _device(spec: StudySpec) -> str:
     from benchmark.harness.bench import device
     from benchmark.measure.profile import device_key
 
-    return device_key(device())
+    return device_key(device(), spec.decoding.cache)
 
 
 def opened(spec: StudySpec, point: Point, run: Path, found: Sequence[Parameter], *, create: bool) -> optuna.Study:

@@ -21,6 +21,7 @@ from benchmark.harness.place import Place
 from benchmark.harness.progress import Bars
 from benchmark.harness.tree import Tree, grow, grown
 from benchmark.harness.worker import claim
+from benchmark.measure.decoding import Cache
 from benchmark.registry import REGISTRY
 from benchmark.spec_files import as_spec
 from benchmark.specs import CorpusSpec, Leaderboard, ProfileSpec
@@ -175,8 +176,8 @@ def profile(out: Path | str, spec: Leaderboard, quiet: bool = False) -> list[Pat
         if place.depot is not None:
             from benchmark.harness.timing import untimed
 
-            place.depot.bring_models(untimed(found, folder, spec.profile))
-        written += [_time(found, folder, spec.profile, one.corpus, quiet, again=False)]
+            place.depot.bring_models(untimed(found, folder, spec.profile, spec.decoding.cache))
+        written += [_time(found, folder, spec.profile, one.corpus, quiet, again=False, cache=spec.decoding.cache)]
     made = [path for path in written if path is not None]
     if place.depot is not None:
         place.depot.put_files(made)
@@ -188,10 +189,14 @@ def profile_folder(source: Path, into: Path, settings: ProfileSpec, quiet: bool 
     alone = (source / "record.json").is_file()
     found = [read_record(source)] if alone else [record for record in latest(open_run(source)) if record.ok]
     home = source.parents[2] if alone else source
-    by_corpus: dict[str, list[Record]] = {}
+    alike: dict[tuple[str, Cache], list[Record]] = {}
     for record in found:
-        by_corpus.setdefault(json.dumps(record.data["spec"]["corpus"], sort_keys=True), []).append(record)
-    timed = [_time(some, into, settings, corpus_of(home, some), quiet, again=True) for some in by_corpus.values()]
+        corpus = json.dumps(record.data["spec"]["corpus"], sort_keys=True)
+        alike.setdefault((corpus, cache_of(home, record)), []).append(record)
+    timed = [
+        _time(some, into, settings, corpus_of(home, some), quiet, again=True, cache=cache)
+        for (_, cache), some in alike.items()
+    ]
     return [path for path in timed if path is not None]
 
 
@@ -212,9 +217,22 @@ def corpus_of(folder: Path, found: list[Record]) -> CorpusSpec:
     return CorpusSpec(**{key: about[key] for key in ("name", "options") if key in about})
 
 
+def cache_of(folder: Path, record: Record) -> Cache:
+    """Return ``static`` where all specs of the run folder that name a cell say so; no record does."""
+    named = kept_specs(folder, record.cell) if (folder / MARKER).is_file() else []
+    said = {(kept.get("decoding") or {}).get("cache") for kept in named}
+    return "static" if said == {"static"} else "dynamic"
+
+
 def _time(
-    found: list[Record], into: Path, settings: ProfileSpec, corpus: CorpusSpec, quiet: bool, again: bool
+    found: list[Record],
+    into: Path,
+    settings: ProfileSpec,
+    corpus: CorpusSpec,
+    quiet: bool,
+    again: bool,
+    cache: Cache,
 ) -> Path | None:
     from benchmark.harness.timing import time_records
 
-    return time_records(found, into, settings, corpus=corpus, quiet=quiet, again=again)
+    return time_records(found, into, settings, corpus=corpus, quiet=quiet, again=again, cache=cache)

@@ -17,7 +17,7 @@ from benchmark.corpora.features import log_mels
 from benchmark.errors import StoreError
 from benchmark.harness.bench import Evaluation, device
 from benchmark.harness.worker import claim
-from benchmark.measure.decoding import Decoding
+from benchmark.measure.decoding import Cache, Decoding
 from benchmark.measure.long_form import window_of
 from benchmark.measure.memory import peak_memory
 from benchmark.measure.profile import Loader, device_key, profile_models
@@ -36,25 +36,40 @@ DENSE = "dense"
 
 
 def time_records(
-    found: list[Record], into: Path, settings: ProfileSpec, *, corpus: CorpusSpec, quiet: bool, again: bool
+    found: list[Record],
+    into: Path,
+    settings: ProfileSpec,
+    *,
+    corpus: CorpusSpec,
+    quiet: bool,
+    again: bool,
+    cache: Cache = "dynamic",
 ) -> Path | None:
     """Time the artefacts of ``found`` on this machine and write one timing record into the run folder ``into``.
 
-    Without ``again``, artefacts that this device has timed already are left out; None when nothing is left.
+    Without ``again``, artefacts that this device has timed already are left out; None when nothing is left. ``cache``
+    is that of the spec (``decoding.cache``): no record says it, as texts do not depend on it.
 
     Raises:
         StoreError: artefacts of different models or corpora, which one dense cannot stand beside.
     """
+    with claim(into, "profile"), _pinned():  # two at once would time each other
+        return _timed(found, into, settings, corpus=corpus, quiet=quiet, again=again, cache=cache)
+
+
+@contextmanager
+def _pinned() -> Iterator[None]:
     threads = torch.get_num_threads()
-    with claim(into, "profile"):  # two at once would time each other
-        torch.set_num_threads(THREADS)
-        try:
-            return _timed(found, into, settings, corpus=corpus, quiet=quiet, again=again)
-        finally:
-            torch.set_num_threads(threads)
+    torch.set_num_threads(THREADS)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
-def time_one(record: Record, run: Path, settings: ProfileSpec, corpus: CorpusSpec) -> dict[str, Any]:
+def time_one(
+    record: Record, run: Path, settings: ProfileSpec, corpus: CorpusSpec, cache: Cache = "dynamic"
+) -> dict[str, Any]:
     """Return the timing row of a record on this device at ``settings.batch``, timed now where it is not timed yet.
 
     Dense is timed in turn with it: of its figures, ``speedup`` suffers least from what else the machine does.
@@ -62,10 +77,10 @@ def time_one(record: Record, run: Path, settings: ProfileSpec, corpus: CorpusSpe
     Raises:
         StoreError: the record has no model any more, or one that this device cannot time beside dense.
     """
-    found = _row_of(record, run, settings)
+    found = _row_of(record, run, settings, cache)
     if found is None:
-        time_records([record], run, settings, corpus=corpus, quiet=True, again=False)
-        found = _row_of(record, run, settings)
+        time_records([record], run, settings, corpus=corpus, quiet=True, again=False, cache=cache)
+        found = _row_of(record, run, settings, cache)
     if found is None:
         if not (record.path / MODEL).is_file():
             raise StoreError(f"{record.path}: kept no model, so it cannot be timed; keep_artefacts: all keeps it")
@@ -73,43 +88,52 @@ def time_one(record: Record, run: Path, settings: ProfileSpec, corpus: CorpusSpe
     return found
 
 
-def _row_of(record: Record, run: Path, settings: ProfileSpec) -> dict[str, Any] | None:
+def _row_of(record: Record, run: Path, settings: ProfileSpec, cache: Cache) -> dict[str, Any] | None:
     """Return the newest row of a record on this device at its largest batch, made with these settings."""
-    rows = [row for row in _known(run, settings) if (row["cell"], row["attempt"]) == (record.cell, record.attempt)]
+    known = _known(run, settings, cache)
+    rows = [row for row in known if (row["cell"], row["attempt"]) == (record.cell, record.attempt)]
     return max(reversed(rows), key=lambda row: int(row["batch"]), default=None)
 
 
-def untimed(found: list[Record], run: Path, settings: ProfileSpec) -> list[Record]:
-    """Return those of some records that this device has not timed with these settings."""
-    known = {(row["cell"], row["attempt"]) for row in _known(run, settings)}
+def untimed(found: list[Record], run: Path, settings: ProfileSpec, cache: Cache = "dynamic") -> list[Record]:
+    """Return those of some records that this device has not timed with these settings and this cache."""
+    known = {(row["cell"], row["attempt"]) for row in _known(run, settings, cache)}
     return [record for record in found if (record.cell, record.attempt) not in known]
 
 
-def _known(run: Path, settings: ProfileSpec) -> list[dict[str, Any]]:
-    """Return all rows that this device has timed with these settings, oldest first."""
-    key, asked = device_key(device()), settings.model_dump(mode="json")
+def _known(run: Path, settings: ProfileSpec, cache: Cache) -> list[dict[str, Any]]:
+    """Return all rows that this device has timed with these settings and this cache, oldest first."""
+    with _pinned():  # a CPU's key has the threads in it
+        key, asked = device_key(device(), cache), settings.model_dump(mode="json")
     alike = [one for one in timings(run) if one["device"] == key and one["about"].get("settings") == asked]
     return [row for one in alike for row in one["rows"]]
 
 
 def _timed(
-    found: list[Record], into: Path, settings: ProfileSpec, *, corpus: CorpusSpec, quiet: bool, again: bool
+    found: list[Record],
+    into: Path,
+    settings: ProfileSpec,
+    *,
+    corpus: CorpusSpec,
+    quiet: bool,
+    again: bool,
+    cache: Cache,
 ) -> Path | None:
-    key = device_key(device())
     artefacts = [record for record in found if (record.path / MODEL).is_file()]
     if device() != "cpu":  # int8 layers execute on the CPU alone: no time beside a GPU's dense
         artefacts = [record for record in artefacts if not record.data["plan"].get("quantised")]
     if not again:
-        artefacts = untimed(artefacts, into, settings)
+        artefacts = untimed(artefacts, into, settings, cache)
     if not artefacts:
         return None
     base = _common(artefacts)
     speech_of = REGISTRY.get("corpus", corpus.name, **corpus.options)
     split = speech_of.load(next(iter(base["corpus"]["evaluate"])), settings.utterances)
-    rows, features = _rows(artefacts, base, split, speech_of.language, settings, quiet)
+    decoding = Decoding(**{**base["decoding"], "batch": settings.batch, "cache": cache})
+    rows, features = _rows(artefacts, base, split, speech_of.language, decoding, settings, quiet)
     if device() != "cpu":
         torch.cuda.empty_cache()  # another process measures memory, and this one need not hold it meanwhile
-    peaks = _peaks(artefacts, features, rows, language=speech_of.language, decoding=base["decoding"])
+    peaks = _peaks(artefacts, features, rows, language=speech_of.language, decoding=decoding)
     attempts = {record.cell: record.attempt for record in artefacts}
     kept = [
         {**row, "cell": row["artefact"], "attempt": attempts[row["artefact"]], **peaks[row["artefact"], row["batch"]]}
@@ -117,7 +141,7 @@ def _timed(
         if row["artefact"] in attempts
     ]
     about = {"threads": THREADS, "torch": str(torch.__version__), "settings": settings.model_dump(mode="json")}
-    return write_timing(into, key, kept, about)
+    return write_timing(into, device_key(device(), cache), kept, about)
 
 
 def _rows(
@@ -125,6 +149,7 @@ def _rows(
     base: dict[str, Any],
     split: Split,
     language: str,
+    decoding: Decoding,
     settings: ProfileSpec,
     quiet: bool,
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
@@ -146,7 +171,7 @@ def _rows(
             # of longer speech, the first window is timed
             float(np.minimum(speech.seconds, window_of(processor)).sum()),
             language=language,
-            decoding=Decoding(**{**base["decoding"], "batch": settings.batch}),
+            decoding=decoding,
             repeats=settings.repeats,
             seconds=settings.seconds,
             device=device(),
@@ -182,7 +207,7 @@ def _peaks(
     rows: list[dict[str, Any]],
     *,
     language: str,
-    decoding: dict[str, Any],
+    decoding: Decoding,
 ) -> dict[tuple[str, int], dict[str, Any]]:
     """Return ``peak_memory`` (bytes, or None and why) by cell and batch, each cell measured in a process of its own."""
     batches = sorted({row["batch"] for row in rows})
@@ -190,7 +215,7 @@ def _peaks(
         [record.path for record in artefacts],
         features,
         language=language,
-        decoding=Decoding(**decoding),
+        decoding=decoding,
         batches=batches,
         device=device(),
         threads=THREADS,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+Cache = Literal["dynamic", "static"]
 _TASK = "transcribe"
 _ENGLISH = "en"
 REPETITIVE = 2.4
@@ -33,7 +34,7 @@ class Decoding(Frozen):
         default=None, ge=1, description="tokens after the prompt; the model's own limit when absent"
     )
     batch: int = Field(default=50, ge=1, description="windows decoded at once; no part of a cell's identity")
-    cache: Literal["dynamic", "static"] = Field(
+    cache: Cache = Field(
         default="dynamic",
         description="static: of full length from the start, and on a GPU compiled; no part of a cell's identity",
     )

@@ -22,10 +22,10 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from benchmark.errors import PrunebenchError
-from benchmark.measure.decoding import Decoding, transcribe
+from benchmark.measure.decoding import Cache, Decoding, transcribe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +75,7 @@ def peak_memory(
         folders: model folders or attempts' folders, as ``benchmark.load`` opens them.
         features: log-mel windows of which the first ones are decoded, shape ``(N, mels, frames)``.
         language: Whisper's code, see ``transcribe``.
-        decoding: beams and limit; its batch is not read.
+        decoding: beams, limit and cache; its batch is not read.
         batches: how many windows at once.
         device: ``cpu``: rise of resident memory (Linux alone can say that); CUDA: bytes that torch allocated.
         threads: threads of torch.
@@ -91,6 +91,7 @@ def peak_memory(
         np.save(file, features[: max(batches)])
         options = {"features": file, "language": language, "beams": decoding.beams, "device": device}
         options |= {"threads": threads, "batches": ",".join(map(str, batches)), "tokens": decoding.max_new_tokens or 0}
+        options["cache"] = decoding.cache
         listed = [str(folder.resolve()) for folder in folders]
         done = _fresh([*listed, *(f"--{name}={value}" for name, value in options.items())])
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -125,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batches", default="1", help="windows at once, e.g. 1,16")
     parser.add_argument("--beams", type=int, default=1)
     parser.add_argument("--tokens", type=int, default=0, help="limit of tokens; 0: as many as the model has room for")
+    parser.add_argument("--cache", default="dynamic", choices=get_args(Cache), help="see decoding.cache")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
@@ -171,8 +173,8 @@ def _measure(folder: Path, options: argparse.Namespace) -> dict[str, int]:
     from benchmark.whisper.tiny import tiny_whisper
 
     features = np.load(options.features)
-    decoding = Decoding(beams=options.beams, max_new_tokens=options.tokens or None)
-    warm = Decoding(beams=options.beams, max_new_tokens=4)
+    decoding = Decoding(beams=options.beams, max_new_tokens=options.tokens or None, cache=options.cache)
+    warm = decoding.model_copy(update={"max_new_tokens": 4})
     transcribe(tiny_whisper(), _Mute(), np.zeros((2, 8, 40), np.float32), language="en", decoding=warm)
     load(folder)  # opening the first model of a process leaves the code for it behind, which is no model
     _trim()

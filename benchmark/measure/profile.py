@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import SpecError, nearest
 from benchmark.forked import cores
-from benchmark.measure.decoding import Decoding, evaluation, transcribe, windows
+from benchmark.measure.decoding import Cache, Decoding, evaluation, transcribe, windows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,8 +69,8 @@ def profile_models(
         One row an artefact and batch, dense first, batch 1 first: ``artefact``, ``batch``, ``repeats``,
         ``encoder_ms`` (per window), ``generate_s``, ``rtfx``, each a median with ``_lo`` and ``_hi`` (quartiles),
         ``speedup`` and ``encoder_speedup`` (median of paired ratios, with quartiles; 1 for dense), ``tokens``,
-        ``utterances``, ``audio_seconds``, ``device``, ``dtype``. Dense is the same model in all its pairs, and its row
-        is made of all of them.
+        ``utterances``, ``audio_seconds``, ``device``, ``cache``, ``dtype``. Dense is the same model in all its pairs,
+        and its row is made of all of them.
 
     Raises:
         SpecError: ``dense_name`` is not among the models, too few repeats, or nothing to decode.
@@ -83,10 +83,10 @@ def profile_models(
     dense = models[dense_name]()
     others = {name: opens for name, opens in models.items() if name != dense_name}
     found = [passes.beside(dense, name, opens) for name, opens in (others or {dense_name: lambda: dense}).items()]
-    about = {"utterances": len(features), "audio_seconds": audio_seconds, "device": device_key(device)}
     merged = {batch: _merged([one.pairs[batch][0] for one in found]) for batch in passes.batches}
     whole = _Beside(dense_name, _dtype(dense), {batch: (times, times) for batch, times in merged.items()})
     shown = [whole, *found] if others else [whole]
+    about = passes.about(audio_seconds)
     return [_row(one.name, one.dtype, batch, *pair, about) for one in shown for batch, pair in one.pairs.items()]
 
 
@@ -114,6 +114,16 @@ class _Passes:
     @property
     def batches(self) -> list[int]:
         return sorted({1, min(self.decoding.batch, len(self.features))})
+
+    def about(self, audio_seconds: float) -> dict[str, Any]:
+        """Return what is the same in all rows."""
+        cache = self.decoding.cache
+        return {
+            "utterances": len(self.features),
+            "audio_seconds": audio_seconds,
+            "device": device_key(self.device, cache),
+            "cache": cache,
+        }
 
     def beside(self, dense: tuple[Any, Any], name: str, opens: Loader) -> _Beside:
         """Time an artefact, or dense by itself, at each batch; what was opened is let go of here."""
@@ -190,12 +200,16 @@ def _alternate(
             break
 
 
-def device_key(device: str | torch.device = "cpu") -> str:
+def device_key(device: str | torch.device = "cpu", cache: Cache = "dynamic") -> str:
     """Return a short stable name of what computes, e.g. ``cpu-intel-xeon-8481c-2c-t1`` or ``cuda-nvidia-h200``.
 
-    On a CPU: its name, the cores that this process may use, and torch's threads. Timings are compared only inside one
-    key.
+    On a CPU: its name, the cores that this process may use, and torch's threads. A static cache, for which other code
+    runs, is said at the end (``-static-cache``). Timings are compared only inside one key.
     """
+    return _computes(device) + ("" if cache == "dynamic" else f"-{cache}-cache")
+
+
+def _computes(device: str | torch.device) -> str:
     import torch
 
     kind = torch.device(device).type

@@ -5,6 +5,7 @@ One file a profiling step, ``<run>/timings/<device>/<stamp>-<hex>.json``, writte
     {"format": 1, "device": "<key>", "about": {...}, "stamp": "...",
      "rows": [{"cell", "attempt", "batch", "rtfx", "rtfx_lo", "rtfx_hi", "speedup", "encoder_ms", "peak_memory", ...}]}
 
+A row's ``cache`` is ``decoding.cache`` of what was timed; older records lack it, and were made with the dynamic one.
 ``peak_memory`` is in bytes; null, with ``peak_memory_reason``, where it could not be measured, and older records lack
 it.
 """

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import StaticCache
 
 import benchmark
 from benchmark.errors import StoreError
+from benchmark.harness import run as harness
 from benchmark.harness import timing
-from benchmark.specs import CorpusSpec, ProfileSpec
+from benchmark.measure.decoding import Decoding
+from benchmark.specs import CorpusSpec, Leaderboard, ProfileSpec
 from benchmark.store.records import MODEL
-from benchmark.store.timings import timings, write_timing
+from benchmark.store.timings import read_timing, timings, write_timing
+from benchmark.whisper.files import load
 
 SPEC: dict[str, Any] = {
     "name": "timed",
@@ -47,3 +52,36 @@ def test_a_record_is_timed_once_on_a_device_and_with_these_settings(
     monkeypatch.undo()
     with pytest.raises(StoreError, match="kept no model, so it cannot be timed"):
         timing.time_one(record, run, SETTINGS.model_copy(update={"repeats": 4}), corpus)
+
+
+def test_a_leaderboard_is_timed_with_the_cache_of_its_spec_and_one_artefact_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = {**SPEC, "grid": [{"methods": ["shipped", "int8"]}], "profile": SETTINGS.model_dump()}
+    static = {**spec, "decoding": {"cache": "static"}}
+    run, asked = tmp_path / "run", Leaderboard.parse(static, "the test")
+    benchmark.run(static, out=run, workers=0, quiet=True)
+    opened: list[weakref.ref[Any]] = []
+    caches: list[Any] = []
+
+    def watched(path: Path) -> Any:
+        assert all(one() is None for one in opened), "the artefact before is in memory yet"
+        model = load(path)
+        model.register_forward_pre_hook(
+            lambda _, args, kwargs: caches.append(kwargs.get("past_key_values")), with_kwargs=True
+        )
+        opened.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(timing, "load", watched)
+    (path,) = harness.profile(run, asked, quiet=True)
+    assert len(opened) == 2 and all(one() is None for one in opened)
+    assert {type(one.self_attention_cache) for one in caches if one is not None} == {StaticCache}
+    rows = read_timing(path)["rows"]
+    assert {row["cache"] for row in rows} == {"static"} and all(row["peak_memory"] > 0 for row in rows)
+    assert path.parent.name.endswith("-t1-static-cache")
+    assert not harness.profile(run, asked, quiet=True), "timed already, whatever threads this process has"
+    (plain,) = harness.profile(run, asked.model_copy(update={"decoding": Decoding()}), quiet=True)
+    assert {row["cache"] for row in read_timing(plain)["rows"]} == {"dynamic"}
+    (again,) = harness.profile_folder(run, run, SETTINGS, quiet=True)
+    assert {row["cache"] for row in read_timing(again)["rows"]} == {"static"}, "the kept spec says so"

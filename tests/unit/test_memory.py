@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,23 @@ def test_a_process_that_dies_costs_its_own_number_alone(tmp_path: Path) -> None:
     assert refused.by_batch == {} and "mels" in str(refused.reason)
     (lost,) = peak_memory([tmp_path / "model"], features(1), language="en", decoding=DECODING, threads=-1)
     assert lost.by_batch == {} and "ended with code" in str(lost.reason)
+
+
+@on_linux
+def test_the_cache_is_that_of_the_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tiny_whisper(), tmp_path / "model", check=False)
+    seen: list[str] = []
+    monkeypatch.setattr(memory, "transcribe", lambda *_, decoding, **__: seen.append(decoding.cache))
+    monkeypatch.setattr(memory, "_in_a_child", lambda folder, options: {"peaks": memory._measure(folder, options)})
+
+    def here(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+        memory.main(arguments)
+        return subprocess.CompletedProcess(arguments, 0, "", "")
+
+    monkeypatch.setattr(memory, "_fresh", here)
+    for cache in ("static", "dynamic"):
+        peak_memory([tmp_path / "model"], features(1), language="en", decoding=Decoding(cache=cache))
+    assert seen == ["static"] * 2 + ["dynamic"] * 2, "a warm-up, and what is measured"
 
 
 def test_where_resident_memory_cannot_be_read_the_reason_is_said(
