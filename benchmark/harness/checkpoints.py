@@ -26,7 +26,7 @@ from benchmark.specs import Training
 from benchmark.store.files import sync, write_atomically
 
 MARK = "checkpoint.json"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -38,6 +38,8 @@ class Progressed:
     scheduled: int = 0
     """Steps of the learning rate's schedule: fewer where fp16 overflowed and a step was skipped."""
     seconds: float = 0.0
+    trained_on: list[dict[str, Any]] = field(default_factory=list)
+    """Devices, threads and commits that the steps were done under, each once."""
     losses: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
     """Of each step, fp32 of shape ``(steps,)``."""
     moments: Moments | None = None
@@ -110,6 +112,7 @@ class Checkpoints:
             "steps": reached.steps,
             "scheduled": reached.scheduled,
             "seconds": reached.seconds,
+            "trained_on": reached.trained_on,
             "scaler": reached.scaler,
             "processes": self.ranks,
             "sizes": {file.name: file.stat().st_size for file in place.iterdir()},
@@ -151,6 +154,7 @@ class Checkpoints:
             steps=int(about["steps"]),
             scheduled=int(about["scheduled"]),
             seconds=float(about["seconds"]),
+            trained_on=list(about["trained_on"]),
             losses=load_file(place / "losses.safetensors")["losses"],
             moments=moments,
             scaler=about["scaler"],

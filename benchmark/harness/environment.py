@@ -22,13 +22,16 @@ _SOURCE = Path(__file__).resolve().parents[2]
 def environment() -> dict[str, Any]:
     """Return device, threads, versions and commit, as a record states them."""
     return {
-        "device": device(),
-        "threads": torch.get_num_threads(),
+        **here(),
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "commit": commit(),
         "versions": {"prunebench": __version__, **{name: version(name) for name in PACKAGES}},
     }
+
+
+def here() -> dict[str, Any]:
+    """Return device, threads and commit of this process: what a Fit's record says of it."""
+    return {"device": device(), "threads": torch.get_num_threads(), "commit": commit()}
 
 
 @functools.cache

@@ -152,7 +152,7 @@ def train_node(
         checkpoints=checkpoints,
         logs=shop.run / "work" / "logs" / node.id,
     )
-    ledger = state.ledger.after(trained, taught=node.fit.loss == "ce+kd", where=environment())
+    ledger = state.ledger.after(trained, taught=node.fit.loss == "ce+kd")
     if looks is not None:
         ledger.watched, ledger.seconds = looks.told(), ledger.seconds - looks.seconds  # looking is no training
         if looks.reason is not None:

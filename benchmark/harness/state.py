@@ -57,9 +57,8 @@ class Ledger:
     watched: dict[str, Any] | None = None
     """What was seen while the last of ``nodes`` was trained (``harness.watch``)."""
 
-    def after(self, trained: Trained, *, taught: bool, where: dict[str, Any]) -> Ledger:
+    def after(self, trained: Trained, *, taught: bool) -> Ledger:
         """Return what is spent after one Fit more; its node is not entered yet, and what was watched is another's."""
-        here = {key: where[key] for key in ("device", "threads", "commit")}
         return Ledger(
             steps=self.steps + trained.steps,
             utterances=self.utterances + trained.utterances,
@@ -70,8 +69,13 @@ class Ledger:
             seconds=self.seconds + trained.seconds,
             losses=[*self.losses, trained.loss],
             nodes=list(self.nodes),
-            trained_on=self.trained_on if here in self.trained_on else [*self.trained_on, here],
+            trained_on=each_once(self.trained_on, trained.trained_on),
         )
+
+
+def each_once(known: list[dict[str, Any]], more: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what is known, and behind it what of ``more`` is new."""
+    return [*known, *[one for one in more if one not in known]]
 
 
 @dataclass

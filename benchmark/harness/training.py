@@ -33,7 +33,9 @@ from benchmark.api import OptimizerStep, Penalty
 from benchmark.errors import SpecError
 from benchmark.harness.batches import BatchStream, Hide, Tokenised, check_parts, collate
 from benchmark.harness.checkpoints import Checkpoints, Progressed, restore
+from benchmark.harness.environment import here
 from benchmark.harness.optimizer import adam_metric, make_optimizer, optimizer_state, rate
+from benchmark.harness.state import each_once
 from benchmark.harness.trackers import LOOKS, logging_into, trackers
 from benchmark.harness.trainer import FitTrainer
 from benchmark.specs import Tracker, Training
@@ -60,6 +62,8 @@ class Trained:
     """The mean over the steps."""
     losses: list[float] = field(default_factory=list)
     """Of each step."""
+    trained_on: list[dict[str, Any]] = field(default_factory=list)
+    """Devices, threads and commits that its steps were done under, each once: several where a killed Fit went on."""
     skipped: int = 0
     """Steps that fp16 skipped because a gradient overflowed: the data went by, and the weights stayed."""
 
@@ -241,6 +245,7 @@ def fit(
         tokens=sum(len(material.labels[int(index)]) for index in used),
         loss=loss,
         losses=losses.tolist(),
+        trained_on=each_once(begun.trained_on, [here()]),
         skipped=done - begun.scheduled - schedule.last_epoch,
     )
 
@@ -292,6 +297,7 @@ def _checkpoint(
         steps=done,
         scheduled=begun.scheduled + schedule.last_epoch,
         seconds=begun.seconds + time.perf_counter() - began,
+        trained_on=each_once(begun.trained_on, [here()]),
         losses=torch.cat([begun.losses, trainer.losses]),
         moments=optimizer_state(trainer.model, adam),
         scaler=None if scaler is None else scaler.state_dict(),

@@ -21,7 +21,7 @@ from benchmark.harness.batches import stream_order
 from benchmark.harness.bench import Bench
 from benchmark.harness.checkpoints import MARK, Checkpoints, generators, restore
 from benchmark.harness.execute import train_node
-from benchmark.harness.state import Workshop
+from benchmark.harness.state import Ledger, Workshop
 from benchmark.harness.training import Trained, fit
 from benchmark.harness.tree import Tree, grow
 from benchmark.pruning.penalties import SparseGroupLasso
@@ -120,6 +120,18 @@ def test_a_killed_fit_ends_with_the_bits_of_one_that_ran_through(
     assert seen == [7, 8]  # only what was left was trained
     assert_same(again, train(None))
     assert "prunebench" not in capfd.readouterr().err
+
+
+def test_what_trained_before_and_after_is_both_told(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = json.loads((killed / "step-00000006" / MARK).read_text())["trained_on"]
+    assert [(one["device"], one["threads"], "commit" in one) for one in before] == [("cpu", 1, True)]
+    later = {"device": "cuda", "threads": 4, "commit": "0000000"}
+    monkeypatch.setattr("benchmark.harness.training.here", lambda: later)
+    again, _ = train(killed)
+    assert again.trained_on == [*before, later]
+    elsewhere = {"device": "cuda", "threads": 2, "commit": None}
+    ledger = Ledger(trained_on=[later, elsewhere]).after(again, taught=False)
+    assert ledger.trained_on == [later, elsewhere, *before]
 
 
 def test_one_that_accumulates_goes_on_too(tmp_path: Path) -> None:
