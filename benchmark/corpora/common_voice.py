@@ -114,24 +114,38 @@ class CommonVoice(RecordingsCorpus):
     def _home(self) -> _Home:
         path = Path(self.config.path).expanduser()
         if path.is_dir():
-            homes = {home.name: _of_folder(home) for home in _folders(path)}
+            homes = [_of_folder(home) for home in _folders(path)]
         elif path.is_file():
             archive = Archive(path)
-            found = {Path(folder).name: folder for folder, lists in archive.folders.items() if set(lists) & set(SPLITS)}
-            homes = {name: _of_archive(archive, folder) for name, folder in found.items()}
+            homes = [
+                _of_archive(archive, folder) for folder, lists in archive.folders.items() if set(lists) & set(SPLITS)
+            ]
         else:
             raise DataError(f"corpus common_voice: {path} is neither a folder nor an archive; check the option path")
         if not homes:
             raise DataError(f"{path}: has no train.tsv, dev.tsv or test.tsv beside {CLIPS}; is it Common Voice?")
         if len(homes) == 1:  # whatever its folder is called: the lists say of which locale they are
-            return next(iter(homes.values()))
+            return homes[0]
+        return self._meant(path, homes)
+
+    def _meant(self, path: Path, homes: list[_Home]) -> _Home:
+        """Return the one folder of a locale that fits what was asked for.
+
+        Raises:
+            DataError: none does, or several do, as those of two releases do.
+        """
         wanted = self.config.locale
-        fitting = [name for name in homes if (name == wanted if wanted else _language(name) == self.language)]
+        fitting = [one for one in homes if (one.name == wanted if wanted else _language(one.name) == self.language)]
+        names = list(dict.fromkeys(one.name for one in fitting or homes))
+        if len(fitting) > 1 and len(names) == 1:
+            places = " and ".join(one.where for one in fitting)
+            way = "name one of them as path" if path.is_dir() else "unpack it, and name the folder of one as path"
+            raise DataError(f"{path}: holds {names[0]} {len(fitting)} times ({places}); {way}")
         if len(fitting) != 1:
             asked = f"locale {wanted!r}" if wanted else f"locale of the language {self.language!r}"
             said = f"{len(fitting)} are a" if fitting else "has no"
-            raise DataError(f"{path}: {said} {asked}; say with locale which is meant: {', '.join(fitting or homes)}")
-        return homes[fitting[0]]
+            raise DataError(f"{path}: {said} {asked}; say with locale which is meant: {', '.join(names)}")
+        return fitting[0]
 
 
 def _language(locale: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,11 +14,11 @@ from pydantic import Field
 from benchmark.api import Config
 from benchmark.corpora._files import json_lines, read_text
 from benchmark.corpora._parts import listed_seconds
-from benchmark.corpora.recordings import Fault, RecordingsConfig, RecordingsCorpus, RecordingsSplit, Row
+from benchmark.corpora.recordings import AudioError, Fault, RecordingsConfig, RecordingsCorpus, RecordingsSplit, Row
 from benchmark.errors import DataError
 from benchmark.registry import REGISTRY
 
-SUFFIXES = (".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
+SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 _LAYOUT = "it needs metadata.csv or metadata.jsonl (columns file, text, optional speaker), or audio with .txt beside it"
 
 FolderSplit = RecordingsSplit
@@ -43,9 +44,9 @@ class FolderCorpus(RecordingsCorpus):
     """A plain folder: ``<path>/<split>/`` with ``metadata.csv`` or ``metadata.jsonl``, or ``.txt`` beside the audio.
 
     The columns are ``file`` (relative to the split's folder), ``text`` and, optionally, ``speaker``; metadata is UTF-8.
-    Without metadata, every audio file needs a text file with the same stem. WAV, FLAC, Ogg and MP3 of any rate are
-    mixed to one channel and resampled to 16 kHz. Any folder name is a split. Every file is decoded once by ``load``, so
-    that a broken one is found before training begins.
+    Without metadata, every audio file needs a text file with the same stem, and every text file audio. WAV, AIFF, FLAC,
+    Ogg and MP3 of any rate are mixed to one channel and resampled to 16 kHz. Any folder name is a split. Every file is
+    decoded once by ``load``, so that a broken one is found before training begins.
     """
 
     Config: ClassVar[type[Config]] = FolderConfig
@@ -115,12 +116,25 @@ def _entries(folder: Path) -> list[Row]:
 
 
 def _from_texts(folder: Path) -> Iterator[Row]:
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES:
+    files = sorted(folder.iterdir())
+    heard = {path.stem for path in files if path.suffix.lower() in SUFFIXES}
+    for path in files:
+        if path.suffix == ".txt" and path.stem not in heard and heard:  # without a count it would be gone in silence
+            yield Row(path.stem, partial(_no_audio, path), read_text(path).strip(), where=str(path))
+        elif path.suffix.lower() in SUFFIXES:
             beside = path.with_suffix(".txt")
             if not beside.is_file():
                 raise DataError(f"{path}: has no transcript; expected {beside.name} beside it, or a metadata file")
             yield Row(path.stem, path, read_text(beside).strip())
+
+
+def _no_audio(path: Path) -> bytes:
+    """Find no audio beside a text.
+
+    Raises:
+        AudioError: always.
+    """
+    raise AudioError(str(path), "missing audio", f"no audio beside this text; it can be {', '.join(SUFFIXES)}")
 
 
 def _from_metadata(path: Path) -> Iterator[Row]:

@@ -224,6 +224,20 @@ def test_of_several_locales_the_language_says_which(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("name", ["", "two.tar", "two.tar.gz"])
+def test_of_two_releases_none_is_taken_in_silence(name: str, home: Path) -> None:
+    root = home.parent.parent
+    other = put(root, release="13")
+    put(root, "ta", "11", {"train": [3]})
+    path = pack(root, name) if name else root
+    places = [f"{path}:{one.relative_to(root)}" if name else str(one) for one in (other, home)]
+    said = error(path)
+    assert said.startswith(f"{path}: holds hi 2 times ({places[0]} and {places[1]}); ") and "as path" in said
+    assert error(path, locale="hi") == said
+    assert load(path, language="ta").texts == [SENTENCES[3]], "a locale that is there once is no question"
+    assert load(other).data_hash == load(home).data_hash
+
+
 def test_a_language_that_is_not_the_locales_is_an_error(home: Path) -> None:
     said = error(home, language="ta")
     assert said == (

@@ -197,6 +197,21 @@ def test_audio_without_text(tmp_path: Path) -> None:
     assert error(tmp_path) == f"{path}: has no transcript; expected a.txt beside it, or a metadata file"
 
 
+def test_a_text_without_audio_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a.wav", "b.aiff", "c.aiff"):
+        put(tmp_path / "test", name).with_suffix(".txt").write_text("x")
+    (tmp_path / "test" / "c.aiff").rename(tmp_path / "test" / "c.AIF")
+    for name in ("d.m4a", "d.txt", "e.txt"):
+        (tmp_path / "test" / name).write_text("y")
+    place = tmp_path / "test" / "d.txt"
+    assert error(tmp_path).startswith(f"{place}: no audio beside this text; it can be .aif, .aiff, .flac")
+    split = load(tmp_path, faulty="exclude")
+    assert split.ids == ["a", "b", "c"]
+    assert [(fault.id, fault.kind) for fault in split.faults] == [("d", "missing audio"), ("e", "missing audio")]
+    assert f"left out 2 unreadable files: {place}, " in caplog.text
+    assert len(load(tmp_path, limit=3)) == 3 and identity(tmp_path, faulty="exclude")
+
+
 def test_two_metadata_files(three: Path) -> None:
     (three / "test" / "metadata.jsonl").write_text("")
     assert error(three) == f"{three / 'test'}: has metadata.csv and metadata.jsonl; keep one of them"
