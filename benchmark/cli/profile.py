@@ -28,8 +28,9 @@ def profile(
 
     The record merges back into the run: prunebench merge HERE THERE --into BOTH.
     """
-    from benchmark.store.folders import MARKER, open_run
+    from benchmark.store.folders import MARKER, open_run, refuse_url
 
+    refuse_url(folder)
     if not folder.is_dir():
         raise StoreError(f"{folder}: no such folder; give a run folder, or the folder of one attempt")
     if out is None and not (folder / MARKER).exists():

@@ -58,6 +58,10 @@ class Remote:
             if is_full(error):  # of this machine
                 raise
             place = f"{self.url}/{name}" if name else self.url
+            if isinstance(error, ImportError):
+                raise RemoteError(
+                    f"{place}: needs a package ({short(error)}): pip install it, and try again"
+                ) from error
             said = f"{place}: {failed} ({short(error)}); check the URL, the network and your rights there"
             raise RemoteError(said) from error
 
@@ -76,14 +80,10 @@ class Remote:
         return {str(path)[start:]: int(about.get("size") or 0) for path, about in found.items()}
 
     def is_empty(self) -> bool:
-        """Whether nothing is there; costs one listing of the top alone."""
+        """Whether no object is there; costs no more than finding the first one. Empty folders do not count."""
         with self._told("cannot be listed"):
             self.files.invalidate_cache()
-            try:
-                found = self.files.ls(self.root, detail=False)
-                return all(str(path).rstrip("/") == self.root for path in found)
-            except FileNotFoundError:
-                return True
+            return not any(objects for _, _, objects in self.files.walk(self.root))
 
     def exists(self, name: str) -> bool:
         """Whether an object is there now."""

@@ -6,9 +6,8 @@ import os
 import signal
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,9 @@ import pytest
 
 import benchmark
 from benchmark.errors import PrunebenchError, SpecError
-from benchmark.harness.executors.local import Local
 from benchmark.harness.executors.on_ray import OnRay
-from benchmark.harness.run import RunOutcome
-from benchmark.store.records import Record, records
+from benchmark.store.records import records
+from tests.running import SPEC, here, holders, meanings, wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,28 +25,20 @@ pytestmark = [
 ]
 utils: Any = pytest.importorskip("ray.cluster_utils", reason="Ray is not installed (pip install 'prunebench[ray]')")
 
-SPEC = {
-    "name": "on-ray",
-    "corpus": {"name": "synthetic-hi", "evaluate": {"test": 8}},
-    "grid": [
-        {"methods": ["dense"], "budget": "none"},
-        {"methods": ["magnitude"], "budget": "prunable_nominal", "keep": [0.6]},
-    ],
-    "training": {"steps": 12, "batch": 4, "utterances": 32},
-    "seeds": [0, 1],
-    "profile": None,
-}
-TIMES = {"attempt", "finished", "seconds", "commit"}
-"""What may differ; a commit is told as dirty where somebody edits the checkout meanwhile."""
 MEMORY = 80 * 2**20
 
 
 def started() -> Any:
-    """Start two nodes of one CPU, whose parts give up a dead head after seconds and not after a minute."""
+    """Start two nodes of one CPU."""
     node = {"num_cpus": 1, "object_store_memory": MEMORY}
     cluster = utils.Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     cluster.add_node(**node)
     return cluster
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    return here(tmp_path_factory.mktemp("local"))
 
 
 @pytest.fixture
@@ -59,65 +49,12 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     found.shutdown()
 
 
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """What the records of one process here say, on as many threads as a task of Ray."""
-    run = tmp_path_factory.mktemp("local")
-    assert not benchmark.run(SPEC, out=run, quiet=True, executor=Local(workers=0, threads=1)).failed
-    return meanings(run)
-
-
-def but_for_times(value: Any) -> Any:
-    """Return a record without what depends on when and how fast it was made."""
-    if isinstance(value, dict):
-        return {key: but_for_times(item) for key, item in value.items() if key not in TIMES}
-    return [but_for_times(item) for item in value] if isinstance(value, list) else value
-
-
-def meaning(record: Record) -> Any:
-    texts = {split: record.transcripts(split).to_dict("list") for split in record.data["data"]}
-    return but_for_times(record.data), texts
-
-
-def meanings(run: Path) -> list[Any]:
-    """One result of each cell, and nothing else, by cell."""
-    found = records(run)
-    assert all(record.ok for record in found) and len({record.cell for record in found}) == len(found) == 4
-    return [meaning(record) for record in found]
-
-
-def holders(run: Path) -> set[int]:
-    """The processes that have the lock of a node or a cell open."""
-    locks = {str(path) for path in (run / "work" / "locks").glob("*.lock") if not path.name.startswith("driver-")}
-    found = set()
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                open_now = {os.readlink(handle) for handle in (process / "fd").iterdir()}
-            except OSError:  # it ended while we looked, or is not ours
-                continue
-            if open_now & locks:
-                found.add(int(process.name))
-    return found
-
-
 def made(run: Path) -> dict[Path, int]:
     """What is finished in a run, trunks and records, and when it was written."""
     files = [*(run / "work" / "nodes").glob("*/model.safetensors"), *(run / "runs").glob("*/*/record.json")]
     return {
         path: path.stat().st_mtime_ns for path in files if (path.parent / "node.json").exists() or "runs" in path.parts
     }
-
-
-def wait_for(what: Callable[[], Any], running: Future[RunOutcome]) -> Any:
-    """Return the first answer of ``what`` that is not empty, while the run goes on."""
-    until = time.monotonic() + 120
-    while not running.done() and time.monotonic() < until:
-        if found := what():
-            return found
-        time.sleep(0.02)
-    running.result(timeout=0)
-    pytest.fail("the run ended before what was waited for")
 
 
 def test_both_workers_are_killed_and_ray_starts_others(cluster: Any, local: list[Any], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -25,6 +26,20 @@ SPEC: dict[str, Any] = {
     "training": {"steps": 4, "batch": 2, "utterances": 8},
     "profile": None,
 }
+
+
+ROOT = Path(__file__).resolve().parents[2]
+COUNTING = """
+import os
+from benchmark.harness import execute
+honest = execute.train_node
+def counted(node, *rest):
+    with open(os.environ["TRAINED"], "a") as file:
+        file.write(node.id + chr(10))
+    return honest(node, *rest)
+execute.train_node = counted
+"""
+"""Noted by every process of a run: which nodes it trains."""
 
 
 @pytest.fixture
@@ -67,10 +82,16 @@ def spec_file(folder: Path, **changes: Any) -> Path:
 def test_two_leaderboards_in_one_folder_at_once_do_nothing_twice(tmp_path: Path) -> None:
     other = [{"methods": ["dense"]}, {"methods": ["l1_group"], "budget": "prunable_stored", "keep": [0.6]}]
     both = [spec_file(tmp_path), spec_file(tmp_path, name="other", grid=other)]
-    run = tmp_path / "run"
+    run, told = tmp_path / "run", tmp_path / "trained"
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(COUNTING)
+    surroundings = {**os.environ, "PYTHONPATH": f"{tmp_path / 'site'}:{ROOT}", "TRAINED": str(told)}
     command = [sys.executable, "-m", "benchmark", "run", "--out", str(run), "--workers", "1", "-q"]
-    started = [subprocess.Popen([*command, str(spec)], stdout=subprocess.DEVNULL) for spec in both]
+    started = [subprocess.Popen([*command, str(spec)], stdout=subprocess.DEVNULL, env=surroundings) for spec in both]
     assert [process.wait(timeout=300) for process in started] == [0, 0]
     found = records(run)
     assert all(record.ok for record in found)
     assert set(Counter(record.cell for record in found).values()) == {1} and len(found) == 3
+    trained = Counter(told.read_text().splitlines())
+    nodes = {node for record in found for node in record.data["training"]["nodes"]}
+    assert set(trained) == nodes and set(trained.values()) == {1}
