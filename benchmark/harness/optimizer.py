@@ -42,6 +42,15 @@ def make_optimizer(
     return optimizer
 
 
+def counters_on_cpu_(optimizer: torch.optim.Optimizer) -> None:
+    """Put the counters of steps back on the CPU, where AdamW itself keeps them.
+
+    accelerate moves all of a restored state to the device; a counter there is waited for twice a parameter and step.
+    """
+    for state in optimizer.state.values():
+        state["step"] = state["step"].cpu()
+
+
 def adam_metric(adam: torch.optim.AdamW, parameter: torch.nn.Parameter) -> torch.Tensor:
     """Return what Adam's last step divided by: ``sqrt(v / (1 - beta2 ** t)) + eps``, of the parameter's shape, fp32."""
     state = adam.state[parameter]

@@ -34,7 +34,7 @@ from benchmark.errors import SpecError
 from benchmark.harness.batches import BatchStream, Hide, Tokenised, check_parts, collate
 from benchmark.harness.checkpoints import Checkpoints, Progressed, restore
 from benchmark.harness.environment import here
-from benchmark.harness.optimizer import adam_metric, make_optimizer, optimizer_state, rate
+from benchmark.harness.optimizer import adam_metric, counters_on_cpu_, make_optimizer, optimizer_state, rate
 from benchmark.harness.state import each_once
 from benchmark.harness.trackers import LOOKS, logging_into, trackers
 from benchmark.harness.trainer import FitTrainer
@@ -72,6 +72,7 @@ class Trained:
 class FitCallback(TrainerCallback):
     """After each optimiser step: the proximal step, then pruned weights back to exactly zero; and who else is told."""
 
+    adam: torch.optim.AdamW
     masker: Masker | None
     progress: Progress | None
     look: Look | None = None
@@ -79,6 +80,10 @@ class FitCallback(TrainerCallback):
     """What an earlier process did of this Fit."""
     proximal: Callable[[], None] | None = None
     checkpoint: Callable[[int], None] | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Undo a part of what preparing the optimiser for its device did."""
+        counters_on_cpu_(self.adam)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Go on with the random generators of the checkpoint: what set up this process has drawn from them too."""
@@ -197,7 +202,7 @@ def fit(
     begun = checkpoints.load(model) if checkpoints is not None else Progressed()
     pulled = penalty.pulls(view.structure) if penalty is not None and view is not None else ()
     adam = make_optimizer(model, recipe, begun.moments or optimizer, set(pulled))
-    callback = FitCallback(masker, progress, look, begun)
+    callback = FitCallback(adam, masker, progress, look, begun)
     shape = partial(_rate, recipe=recipe, steps=steps, done=begun.scheduled)
     schedule = torch.optim.lr_scheduler.LambdaLR(adam, shape)
     stream = BatchStream(material, order, hide)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import accelerate.optimizer
 import numpy as np
 import pytest
 import torch
@@ -179,6 +180,40 @@ def test_pruned_weights_are_exactly_zero_at_every_step_and_after_it() -> None:
         if matrix.bias and matrix.group in plan.kept:
             removed = ~Plan(plan.kept).mask(matrix)[:, 0]
             assert not model.get_parameter(matrix.bias)[removed].any()
+
+
+class OnDevice(torch.Tensor):
+    """A tensor that stands in for one on a GPU: reading its value is counted, as it would wait for the device."""
+
+    reads: ClassVar[int] = 0
+
+    def item(self) -> Any:
+        OnDevice.reads += 1
+        return super().item()
+
+    def cpu(self, *_: Any, **__: Any) -> torch.Tensor:
+        return self.as_subclass(torch.Tensor)
+
+
+def test_moments_that_are_taken_over_keep_their_counters_off_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny()
+    moments = train(model, stream_order(UTTERANCES, 2, 7, 0, 3), RECIPE, Plan(), None, None)
+    move, moved = accelerate.optimizer.move_to_device, list[Any]()
+
+    def to_device(state: Any, to: Any) -> Any:
+        found = move(state, to)
+        if isinstance(state, dict) and "param_groups" in state:  # it calls itself for what is inside
+            moved.extend(found["state"])
+            for one in found["state"].values():
+                one["step"] = one["step"].as_subclass(OnDevice)
+        return found
+
+    monkeypatch.setattr(accelerate.optimizer, "move_to_device", to_device)
+    monkeypatch.setattr(OnDevice, "reads", 0)
+    after = train(model, stream_order(UTTERANCES, 2, 7, 3, 2), RECIPE, Plan(), None, moments)
+    assert len(moved) == len(moments) > 10  # accelerate has moved them all
+    assert OnDevice.reads == 0
+    assert {float(one["step"]) for one in after.values()} == {5.0}
 
 
 # --- nodes ------------------------------------------------------------------------------------------------------------
