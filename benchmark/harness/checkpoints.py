@@ -12,7 +12,9 @@ import json
 import random
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,28 +75,38 @@ class Checkpoints:
         """Whether one is to be written after so many steps."""
         return steps % self.every == 0
 
-    def save(self, model: Any, reached: Progressed, wait: Any = None) -> None:
+    def save(self, model: Any, reached: Progressed, agree: Callable[[bool], bool] = bool) -> None:
         """Write a checkpoint and drop the older ones.
 
-        A disk that is full ends the checkpoints and not the Fit: the fault is named on standard error.
+        A disk that is full, for whichever process, ends the checkpoints of all and not the Fit: the fault is named on
+        standard error.
 
         Args:
             model: whose weights are kept.
             reached: everything else.
-            wait: returns when all processes have called it; needed where there are several.
+            agree: told whether all went well here, returns whether it did in all processes, when all have called it;
+                needed where there are several.
         """
         place = self.folder / f"step-{reached.steps:08d}"
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-            save_file(generators(), place / f"generators-{self.rank}.safetensors")
-            if wait is not None:
-                wait()
-            if self.rank == 0:
-                self._write(place, model, reached)
-        except (OSError, SafetensorError) as error:
+        well = agree(self._tried(place, partial(self._begin, place)))
+        if well:
+            well = agree(self.rank != 0 or self._tried(place, partial(self._write, place, model, reached)))
+        if not well:
             self.every = sys.maxsize
             shutil.rmtree(place, ignore_errors=True)
+
+    @staticmethod
+    def _tried(place: Path, write: Callable[[], None]) -> bool:
+        try:
+            write()
+        except (OSError, SafetensorError) as error:
             _say(f"checkpoint {place} cannot be written ({error}); this Fit goes on without further ones")
+            return False
+        return True
+
+    def _begin(self, place: Path) -> None:
+        place.mkdir(parents=True, exist_ok=True)
+        save_file(generators(), place / f"generators-{self.rank}.safetensors")
 
     def _write(self, place: Path, model: Any, reached: Progressed) -> None:
         save_file(snapshot(model), place / "model.safetensors")

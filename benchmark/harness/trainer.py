@@ -86,6 +86,11 @@ class FitTrainer(Seq2SeqTrainer):
         found = torch.stack(self._losses).float().reshape(-1, self.args.gradient_accumulation_steps).sum(dim=1)
         return self.accelerator.reduce(found, reduction="mean").cpu()
 
+    def agree(self, well: bool) -> bool:
+        """Return whether all processes say so; returns when all have called it."""
+        said = torch.tensor(float(well), device=self.args.device)
+        return bool(self.accelerator.reduce(said, reduction="mean") == 1)
+
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
         """Return the micro-batches of a step, and how many tokens they all have in all processes; None for one part."""
         parts, _ = super().get_batch_samples(epoch_iterator, num_batches, device)

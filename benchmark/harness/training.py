@@ -307,4 +307,4 @@ def _checkpoint(
         moments=optimizer_state(trainer.model, adam),
         scaler=None if scaler is None else scaler.state_dict(),
     )
-    checkpoints.save(trainer.model, reached, trainer.accelerator.wait_for_everyone)
+    checkpoints.save(trainer.model, reached, trainer.agree)

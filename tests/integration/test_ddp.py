@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ from tests.tiny import random_plan, tiny_whisper
 STEPS, BATCH, RANKS = 6, 8, 2
 SOLVERS: tuple[Solver, ...] = ("subgradient", "proximal")
 PARTS = (1, 2)
+PATIENCE = 240
+"""Seconds; they take a tenth of that."""
 
 
 def model_of() -> Any:
@@ -71,6 +75,23 @@ def plan_of() -> Plan:
     return random_plan(Structure.of(model_of()), seed=1)
 
 
+class Full(Checkpoints):
+    """The disk is full for one process: the first as it writes weights, or the other before that."""
+
+    def __init__(self, folder: Path, rank: int, full: int) -> None:
+        super().__init__(folder, 2, rank, RANKS)
+        self.full = rank == full
+
+    def _begin(self, place: Path) -> None:
+        if self.full and self.rank:
+            raise OSError(28, "No space left on device")
+        super()._begin(place)
+
+    def _write(self, *_: Any) -> None:
+        assert self.full
+        raise OSError(28, "No space left on device")
+
+
 def one_rank(rank: int, port: int, folder: str) -> None:
     """Train in all ways as one of ``RANKS`` processes, with torchrun's variables; leave weights in files."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(RANKS)}
@@ -82,6 +103,10 @@ def one_rank(rank: int, port: int, folder: str) -> None:
     written = Checkpoints(Path(folder) / "checkpoints", 4, rank, RANKS)
     trained(None, plan_of(), 2, written)
     save_file(trained(None, plan_of(), 2, written), Path(folder) / f"resumed-{rank}")  # goes on from step 4
+    for full in range(RANKS):
+        failing = Full(Path(folder) / f"full-{full}", rank, full)
+        found = trained(None, plan_of(), 2, failing)
+        save_file({**found, "every": torch.tensor(failing.every)}, Path(folder) / f"full-{full}-{rank}")
     assert torch.distributed.get_world_size() == RANKS and torch.distributed.get_backend() == "gloo"
     torch.distributed.destroy_process_group()
 
@@ -93,7 +118,13 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    multiprocessing.spawn(one_rank, args=(port, str(folder)), nprocs=RANKS)
+    running = multiprocessing.spawn(one_rank, args=(port, str(folder)), nprocs=RANKS, join=False)
+    deadline = time.monotonic() + PATIENCE
+    while not running.join(timeout=1):
+        if time.monotonic() > deadline:
+            for process in running.processes:
+                process.kill()
+            pytest.fail(f"the processes wait for one another: they are not done after {PATIENCE} s")
     return folder
 
 
@@ -131,3 +162,17 @@ def test_several_processes_go_on_from_their_checkpoint(ranks: Path) -> None:
     assert {path.name for path in (ranks / "checkpoints").glob("step-*/generators-*")} == {
         f"generators-{rank}.safetensors" for rank in range(RANKS)
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("full", range(RANKS))
+def test_a_disk_that_is_full_for_one_process_ends_the_checkpoints_of_all_and_not_the_fit(
+    full: int, ranks: Path
+) -> None:
+    first, second = (load_file(ranks / f"full-{full}-{rank}") for rank in range(RANKS))
+    assert first["every"] == second["every"] == sys.maxsize
+    assert not list((ranks / f"full-{full}").iterdir())
+    alone = trained(None, plan_of())
+    for name, value in alone.items():
+        assert torch.equal(first[name], second[name]), name
+        torch.testing.assert_close(first[name], value, rtol=1e-6, atol=1e-5, msg=name)
