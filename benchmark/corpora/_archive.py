@@ -20,11 +20,12 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock
 
-from benchmark.corpora._cache import VARIABLE, cache_folder, stamp, write_atomically
+from benchmark.corpora._cache import VARIABLE, cache_folder, stamp, sweep, write_atomically
 from benchmark.errors import DataError
 
 log = logging.getLogger(__name__)
 CLIPS = "clips"
+_FILES = "files"
 _GZIP = b"\x1f\x8b"
 _BUFFER = 1 << 20
 _BLOCK = 512  # bytes; an archive ends with blocks of zeros
@@ -105,12 +106,15 @@ class Archive:
             found, source = self._index[CLIPS].get(folder, {}), self.path
         else:
             name = f"{self._index['order'].index(folder)}-{pack}"
-            found = self._made(f"{name}.json", lambda: self._pack(folder, self._home / f"{name}.bin", wanted()))
+            found = self._made(f"{name}.json", lambda: self._pack(folder, self._home / f"{name}.bin", wanted()))[CLIPS]
             source = self._home / f"{name}.bin"
         return {name: Piece(source, offset, size) for name, (offset, size) in found.items()}
 
     def _made(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return what the JSON file ``name`` in the cache holds; where it is not there, one process makes it."""
+        """Return what the JSON file ``name`` in the cache holds; where it is not there, one process makes it.
+
+        It lists files beside it with their sizes; where one of them is not there any more, all is made again.
+        """
         path = self._home / name
         found = _read(path)
         if found is not None:
@@ -120,6 +124,7 @@ class Archive:
             with FileLock(self._home / "lock"):
                 found = _read(path)  # another process may have made it while this one waited
                 if found is None:
+                    sweep(self._home, ".")
                     found = make()
                     content = json.dumps(found, ensure_ascii=False).encode()
                     write_atomically(path, lambda file: file.write(content))
@@ -137,12 +142,13 @@ class Archive:
         clips: dict[str, dict[str, tuple[int, int]]] = {}
         for name, place, raw in self._members(lambda name: name.suffix == ".tsv"):
             if name.suffix == ".tsv":
-                kept = f"{sum(map(len, lists.values()))}.tsv"
-                write_atomically(self._home / kept, partial(_put, raw or b""))
-                lists.setdefault(str(name.parent), {})[name.stem] = kept
+                number = f"{sum(map(len, lists.values()))}.tsv"
+                write_atomically(self._home / number, partial(_put, raw or b""))
+                lists.setdefault(str(name.parent), {})[name.stem] = number
             elif name.parent.name == CLIPS and not self._compressed:
                 clips.setdefault(str(name.parent.parent), {})[name.name] = place
-        return {"lists": lists, "order": list(lists), CLIPS: clips}
+        kept = {name: (self._home / name).stat().st_size for folder in lists.values() for name in folder.values()}
+        return {_FILES: kept, "lists": lists, "order": list(lists), CLIPS: clips}
 
     def _pack(self, folder: str, pack: Path, wanted: Collection[str]) -> dict[str, Any]:
         """Copy the wanted clips of a folder into one file, and return their offsets and sizes."""
@@ -159,7 +165,7 @@ class Archive:
                     end += len(raw)
 
         write_atomically(pack, write)
-        return dict(found)
+        return {_FILES: {pack.name: pack.stat().st_size}, CLIPS: found}
 
     def _members(
         self, wanted: Callable[[PurePosixPath], bool]
@@ -264,11 +270,20 @@ def _put(content: bytes, file: BinaryIO) -> None:
     file.write(content)
 
 
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        return dict(json.loads(path.read_bytes()))
+        found = dict(json.loads(path.read_bytes()))
+        lost = [name for name, size in found[_FILES].items() if _size(path.with_name(name)) != size]
+        if not lost:
+            return found
+        log.warning("%s: is not there as it was; it is made again", path.with_name(lost[0]))
+        return None
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         log.warning("%s: not readable (%s); it is made again", path, error)
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,10 +28,24 @@ def stamp(about: os.stat_result) -> str:
     return f"{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}"
 
 
+def sweep(folder: Path, *beginnings: str) -> None:
+    """Remove the temporary files and folders whose names begin so, which killed writers left; hold their lock."""
+    for left in [child for child in folder.iterdir() if child.name.startswith(beginnings)]:
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def temporary(path: Path) -> str:
+    """Return how the names of temporary files and folders begin from which ``path`` is made."""
+    return f".{path.name}-"
+
+
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write to a temporary file beside ``path`` and rename it: the file is there as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=temporary(path))
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import lzma
+import os
 import shutil
 import tarfile
 import tempfile
@@ -17,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from benchmark.corpora._cache import VARIABLE, cache_folder, stamp
+from benchmark.corpora._cache import VARIABLE, cache_folder, stamp, sweep, temporary, write_atomically
 from benchmark.errors import DataError
 
 _BUFFER = 1 << 20
@@ -74,7 +75,8 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def unpacked(archive: Path) -> Path:
     """Return a folder with the files of a tar archive (of any compression), by their names without folders.
 
-    It is unpacked into the user's cache once until it changes, by one process; what was unpacked in part is never seen.
+    It is unpacked into the user's cache once until it changes, by one process; what was unpacked in part is never seen,
+    and where something was tidied away since, it is unpacked again.
 
     Raises:
         DataError: the archive cannot be read, is cut off or broken, or there is no room for it.
@@ -83,11 +85,12 @@ def unpacked(archive: Path) -> Path:
         key = f"{archive.resolve()}\n{stamp(archive.stat())}"
         home = cache_folder() / "unpacked"
         folder = home / hashlib.sha256(key.encode()).hexdigest()[:24]
-        if folder.is_dir():
+        if _is_whole(folder):
             return folder
         home.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
-            if not folder.is_dir():  # another process may have made it while this one waited
+            if not _is_whole(folder):  # another process may have made it while this one waited
+                sweep(home, temporary(folder), temporary(_list_of(folder)))
                 log.info("unpacking %s into %s", archive, folder)
                 _unpack(archive, folder)
     except _BROKEN as error:
@@ -105,9 +108,23 @@ def unpacked(archive: Path) -> Path:
     return folder
 
 
+def _is_whole(folder: Path) -> bool:
+    """Whether a folder holds all that was unpacked into it, and nothing of it was cut off."""
+    try:
+        listed = json.loads(_list_of(folder).read_bytes())
+        return bool(listed == {file.name: file.stat().st_size for file in os.scandir(folder)})
+    except (OSError, ValueError):
+        return False
+
+
+def _list_of(folder: Path) -> Path:
+    """Return the file beside a folder that lists names and sizes of its files."""
+    return folder.with_suffix(".json")
+
+
 def _unpack(archive: Path, folder: Path) -> None:
     """Unpack all plain files beside ``folder`` and rename: the folder is there as a whole or not at all."""
-    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=temporary(folder)))
     try:
         with tarfile.open(archive, "r:*") as tar:
             for member in tar:
@@ -117,6 +134,11 @@ def _unpack(archive: Path, folder: Path) -> None:
                         shutil.copyfileobj(source, file, _BUFFER)
             while tar.fileobj is not None and tar.fileobj.read(_BUFFER):  # to the checksum, which comes last
                 pass
+        listed = json.dumps({file.name: file.stat().st_size for file in os.scandir(made)}).encode()
+        if folder.exists():
+            folder.rename(made.with_name(f"{made.name}-old"))
+            shutil.rmtree(made.with_name(f"{made.name}-old"), ignore_errors=True)
+        write_atomically(_list_of(folder), lambda file: file.write(listed))
         made.rename(folder)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)

@@ -12,7 +12,7 @@ import numpy as np
 from filelock import FileLock
 
 from benchmark.api import Split
-from benchmark.corpora._cache import cache_folder, write_atomically
+from benchmark.corpora._cache import cache_folder, sweep, temporary, write_atomically
 from benchmark.errors import DataError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def log_mels(split: Split, extractor: WhisperFeatureExtractor, cache: Path | Non
         with FileLock(path.with_suffix(".lock")):
             found = _open(path, shape)  # another process may have written it while this one waited
             if found is None:
+                sweep(path.parent, temporary(path))
                 log.info("computing log-mels of %d utterances into %s", len(split), path)
                 write_atomically(path, lambda file: _write(file, split, extractor, shape))
                 found = _open(path, shape)
@@ -84,8 +85,11 @@ def _write(file: BinaryIO, split: Split, extractor: WhisperFeatureExtractor, sha
     np.lib.format.write_array_header_1_0(file, header)
     cut = 0
     for start in range(0, len(split), BATCH):
-        sounds = [split.waveform(index) for index in range(start, min(start + BATCH, len(split)))]
-        cut += sum(sound.size > extractor.n_samples for sound in sounds)
+        sounds = []
+        for index in range(start, min(start + BATCH, len(split))):
+            sound = split.waveform(index)
+            cut += sound.size > extractor.n_samples
+            sounds.append(sound if sound.size <= extractor.n_samples else sound[: extractor.n_samples].copy())
         features = extractor(sounds, sampling_rate=RATE, return_tensors="np")["input_features"]
         file.write(np.ascontiguousarray(features, dtype="<f2").tobytes())
     if cut:

@@ -165,6 +165,21 @@ def test_an_archive_is_read_once_and_only_wanted_clips_are_copied(
         load(path, "other")
 
 
+@pytest.mark.parametrize("lost", ["*.bin", "0-*.json", "0.tsv", "index.json", "cut"])
+def test_what_was_tidied_away_is_made_again(lost: str, home: Path, cache: Path) -> None:
+    path = pack(home.parent.parent)
+    before = load(path)
+    (found,) = (cache / "archives").glob(f"*/{'*.bin' if lost == 'cut' else lost}")
+    (found.parent / ".index.json-killed").write_text("half of")
+    if lost == "cut":
+        found.write_bytes(found.read_bytes()[:-9])
+    else:
+        found.unlink()
+    after = load(path, faulty="exclude")
+    assert after.data_hash == before.data_hash and np.array_equal(after.waveform(2), before.waveform(2))
+    assert found.exists() and not list(found.parent.glob(".*")), "what a killed process left is there still"
+
+
 def test_nothing_of_a_plain_tar_is_copied_but_lists(home: Path, cache: Path) -> None:
     load(pack(home.parent.parent, "cv.tar"))
     kept = {path.suffix for path in (cache / "archives").rglob("*") if path.is_file()}

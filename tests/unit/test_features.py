@@ -123,6 +123,30 @@ def test_two_writers(extractor: WhisperFeatureExtractor, tmp_path: Path) -> None
     assert not list(tmp_path.glob(".*npy-*")), "temporary files are left"
 
 
+def test_what_a_killed_writer_left_is_removed(extractor: WhisperFeatureExtractor, tmp_path: Path) -> None:
+    path = Path(str(log_mels(Tones(), extractor, tmp_path).filename))
+    path.unlink()
+    path.with_name(f".{path.name}-killed").write_bytes(bytes(99))
+    path.with_name(".other.npy-writing").write_bytes(bytes(99))
+    log_mels(Tones(), extractor, tmp_path)
+    assert [left.name for left in tmp_path.glob(".*")] == [".other.npy-writing"]
+
+
+def test_no_more_of_long_audio_is_held_than_is_used(tmp_path: Path) -> None:
+    held: list[int] = []
+
+    class Weighing(WhisperFeatureExtractor):
+        def __call__(self, sounds: list[np.ndarray], **more: Any) -> Any:
+            held.extend((sound if sound.base is None else sound.base).size for sound in sounds)
+            return super().__call__(sounds, **more)
+
+    Weighing.__name__ = "WhisperFeatureExtractor"
+    settings: dict[str, int] = {"feature_size": 40, "chunk_length": 1}
+    found = log_mels(Tones(), Weighing(**settings), tmp_path)  # type: ignore[arg-type,no-untyped-call]
+    assert held == [4_000, 8_000, 12_000, 16_000, 16_000]
+    np.testing.assert_array_equal(found, log_mels(Tones(), make(**settings), tmp_path / "other"))
+
+
 def test_a_failure_leaves_nothing_behind(extractor: WhisperFeatureExtractor, tmp_path: Path) -> None:
     split = Tones()
     split.waveform = lambda index: (_ for _ in ()).throw(DataError("gone"))  # type: ignore[method-assign]

@@ -121,6 +121,26 @@ def test_an_archive_is_unpacked_once(repository: Path, cache: Path, monkeypatch:
     assert [path.name for path in (cache / "unpacked").iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.parametrize("harm", ["lost", "cut", "more", "list"])
+def test_an_archive_of_which_something_was_tidied_away_is_unpacked_again(
+    harm: str, repository: Path, cache: Path
+) -> None:
+    before = load(repository)
+    (file, *_) = sorted((cache / "unpacked").glob("*/*.wav"))
+    if harm == "cut":
+        file.write_bytes(file.read_bytes()[:-9])
+    elif harm == "more":
+        file.with_name("more.wav").write_bytes(b"")
+    else:
+        (file if harm == "lost" else file.parent.with_suffix(".json")).unlink()
+    for left in (file.parent.with_name(f".{file.parent.name}-killed"), file.parent.with_name(".other-writing")):
+        left.mkdir()
+        (left / "half.wav").write_bytes(b"")
+    after = load(repository, faulty="exclude")
+    assert after.data_hash == before.data_hash and after.waveform(0).size and not after.faults
+    assert [left.name for left in (cache / "unpacked").glob(".*")] == [".other-writing"]
+
+
 def test_a_changed_archive_is_unpacked_again(repository: Path) -> None:
     before = load(repository).data_hash
     archive = repository / "data" / "hi_in" / "audio" / "test.tar.gz"
