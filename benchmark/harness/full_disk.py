@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmark.errors import StoreError
+from benchmark.errors import DataError, StoreError
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 """No room on the device, or none left of the user's share of it."""
@@ -51,7 +51,8 @@ def told_when_full(run: Path) -> Iterator[None]:
         cause = full_disk(error)
         if cause is None:
             raise
-        place = getattr(cause, "filename", None) or run
+        # The cache may be on a disk of its own: who writes there says which, and how to take another.
+        place = error if isinstance(error, DataError) else getattr(cause, "filename", None) or run
         raise DiskFullError(
             f"{place}: the disk is full; make room and give the same command again: finished cells and trained nodes "
             f"in {run} are kept"

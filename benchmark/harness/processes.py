@@ -14,6 +14,8 @@ from typing import IO, Any
 THREADS = 1
 """Threads of each worker unless told: two workers of one finish a small model's steps faster than one worker of two."""
 
+CACHE = "PRUNEBENCH_CACHE"
+
 Emit = Callable[[dict[str, Any]], None]
 
 
@@ -50,10 +52,15 @@ def order(process: subprocess.Popen[str], data: Mapping[str, Any], modules: Iter
 
     With ``more``, further lines may follow (``tell``).
     """
-    tell(process, {**data, "path": sys.path, "modules": list(modules)})
+    tell(process, {**data, **_place(), "path": sys.path, "modules": list(modules)})
     if not more:
         assert process.stdin is not None
         process.stdin.close()
+
+
+def _place() -> dict[str, Any]:
+    """Return where this process stands and where its cache is, for workers on other machines that share the disk."""
+    return {"cwd": os.getcwd(), "cache": os.environ.get(CACHE)}
 
 
 def tell(process: subprocess.Popen[str], data: Mapping[str, Any]) -> None:
@@ -117,6 +124,17 @@ def ordered() -> dict[str, Any] | None:
     """Wait for the order and return it; None where whoever started this process died before."""
     line = sys.stdin.readline()
     return json.loads(line) if line else None
+
+
+def settle(found: Mapping[str, Any]) -> None:
+    """Stand where the driver stands, so that relative paths of a spec lead to the same data, and share its cache.
+
+    A machine without that folder stays where it is; one that was told of a cache of its own keeps to that.
+    """
+    if os.path.isdir(found["cwd"]):
+        os.chdir(found["cwd"])
+    if found["cache"] and CACHE not in os.environ:
+        os.environ[CACHE] = found["cache"]
 
 
 def equip(found: Mapping[str, Any]) -> None:

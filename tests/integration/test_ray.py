@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -126,3 +128,10 @@ def test_no_cluster_at_the_address_is_one_error(tmp_path: Path, monkeypatch: pyt
         benchmark.run(SPEC, tmp_path / "run", quiet=True, executor=OnRay(address="127.0.0.1:1"))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_whatever_the_process_that_speaks_to_ray_stumbles_over_is_said() -> None:
+    command = [sys.executable, "-m", "benchmark", "ray-driver", "{}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert json.loads(done.stdout) == {"fatal": "the process that speaks to Ray failed (KeyError: 'address')"}

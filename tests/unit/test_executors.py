@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import pytest
 
 import benchmark
-from benchmark.errors import PrunebenchError, SpecError
+from benchmark.errors import DataError, PrunebenchError, SpecError
 from benchmark.harness.executors import local
 from benchmark.harness.executors.interface import Job, executor
 from benchmark.harness.executors.local import Here, Local, Processes
 from benchmark.harness.executors.on_ray import OnRay
 from benchmark.harness.executors.placing import seats
-from benchmark.harness.full_disk import DiskFullError, full_disk
+from benchmark.harness.full_disk import DiskFullError, full_disk, told_when_full
+from benchmark.harness.processes import settle
 from benchmark.store.records import records
 
 SPEC: dict[str, Any] = {
@@ -133,3 +135,27 @@ def test_what_says_that_a_disk_is_full() -> None:
     wrapped = PrunebenchError("cannot be written")
     wrapped.__cause__ = OSError(errno.ENOSPC, "full")
     assert full_disk(wrapped) is wrapped.__cause__
+
+
+def test_who_met_the_full_disk_first_says_which_it_was() -> None:
+    def cached() -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise DataError("cache/features.npy: cannot write features; set PRUNEBENCH_CACHE") from error
+
+    said = r"^cache/features\.npy: .* set PRUNEBENCH_CACHE: the disk is full; make room"
+    with pytest.raises(DiskFullError, match=said), told_when_full(Path("run")):
+        cached()
+
+
+def test_a_worker_elsewhere_stands_where_the_driver_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PRUNEBENCH_CACHE", "was here")
+    told = {"cwd": str(tmp_path / "data"), "cache": "shared"}
+    settle(told)  # a machine without that folder, and with a cache of its own
+    assert (Path.cwd(), os.environ["PRUNEBENCH_CACHE"]) == (tmp_path, "was here")
+    monkeypatch.delenv("PRUNEBENCH_CACHE")
+    (tmp_path / "data").mkdir()
+    settle(told)
+    assert (Path.cwd(), os.environ["PRUNEBENCH_CACHE"]) == (tmp_path / "data", "shared")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import PrunebenchError, SpecError, StoreError
-from benchmark.harness.processes import Emit, equip, ordered, reporting, surroundings
+from benchmark.harness.processes import Emit, equip, ordered, reporting, settle, surroundings
 
 if TYPE_CHECKING:
     from benchmark.harness.tree import Tree
@@ -46,6 +46,12 @@ def main(arguments: list[str]) -> int:
         return _place(ray, told, asked, min(count, asked["cells"]), gpus, emit)
     except PrunebenchError as error:
         emit({"fatal": str(error)})
+        return 2
+    except Exception as error:
+        if isinstance(error, ConnectionError) or type(error).__module__.startswith("ray"):
+            raise  # Ray itself is gone: whoever started this says so
+        said = str(error).strip().splitlines() or [""]
+        emit({"fatal": f"the process that speaks to Ray failed ({type(error).__name__}: {said[0]})"})
         return 2
 
 
@@ -189,6 +195,7 @@ def work(told: dict[str, Any], folder: str, marks: str, threads: int) -> None:
     torch.set_num_threads(threads)
     from benchmark.harness.worker import Worker, claim
 
+    settle(told)
     run, here = Path(folder), os.uname().nodename
     if not Path(marks).is_dir():
         raise StoreError(f"{run}: not seen on {here}; --out must be a folder that all machines share, at the same path")

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmark.errors import PrunebenchError
 from benchmark.harness.dispensing import Dispenser
-from benchmark.harness.processes import Emit, equip, surroundings
+from benchmark.harness.processes import Emit, equip, settle, surroundings
 
 
 class Seat:
@@ -29,6 +29,7 @@ class Seat:
         """
         if self.handed is None:
             os.environ.update(surroundings(self.threads))
+            settle(self.told)
             import torch
 
             torch.set_num_threads(self.threads)
