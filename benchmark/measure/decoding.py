@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 Cache = Literal["dynamic", "static"]
+_WHISPERS = (
+    *("decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id", "prev_sot_token_id"),
+    *("suppress_tokens", "begin_suppress_tokens", "no_timestamps_token_id", "max_initial_timestamp_index"),
+    *("is_multilingual", "lang_to_id", "task_to_id", "alignment_heads"),
+)
+"""What of a checkpoint's generation config is in force while it is decoded."""
 _TASK = "transcribe"
 _ENGLISH = "en"
 REPETITIVE = 2.4
@@ -96,7 +101,6 @@ def transcribe(
     """
     import numpy as np
     import torch
-    from transformers.generation.utils import GenerationMixin
 
     _check_windows(model, features)
     prompt = _prompt(model, language)
@@ -104,26 +108,32 @@ def transcribe(
     model.to(device)
     rows = np.arange(len(features)) if only is None else np.asarray(only)
     order = np.arange(len(rows)) if seconds is None else np.argsort(-np.asarray(seconds)[rows], kind="stable")
-    texts = [""] * len(rows)
-    tokens = np.zeros(len(rows), np.int64)
-    ended, looped = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.bool_)
+    texts = np.full(len(rows), "", object)
+    tokens, ended, looped = (np.zeros(len(rows), kind) for kind in (np.int64, np.bool_, np.bool_))
     with evaluation(model), settled(model, decoding, limit), torch.inference_mode():
         for start in range(0, len(rows), decoding.batch):
             places = order[start : start + decoding.batch]
-            batch = windows(model, features[rows[places]])
-            prompts = torch.tensor([prompt], device=batch.device).expand(len(batch), -1)
-            mask = prompts.new_ones(len(batch), batch.shape[2])  # Whisper reads none, transformers warns without one
-            sequences = GenerationMixin.generate(model, batch, decoder_input_ids=prompts, attention_mask=mask)
-            generated = sequences[:, len(prompt) :].cpu().numpy()
-            counts, ends = until_end(generated, model.generation_config.eos_token_id)
-            said = [row[:count].tolist() for row, count in zip(generated, counts, strict=True)]
-            for place, text in zip(places, processor.batch_decode(said, skip_special_tokens=True), strict=True):
-                texts[place] = text
-            tokens[places], ended[places] = counts, ends
+            said, ended[places] = _generated(model, features[rows[places]], prompt)
+            tokens[places] = [len(row) for row in said]
             looped[places] = [is_loop(row, model.config.vocab_size) for row in said]
+            texts[places] = processor.batch_decode(said, skip_special_tokens=True)
             if progress is not None:
                 progress(start + len(places))
-    return Transcripts(texts, tokens, ~ended, looped, limit)
+    return Transcripts(texts.tolist(), tokens, np.logical_not(ended), looped, limit)
+
+
+def _generated(model: Any, features: np.ndarray, prompt: list[int]) -> tuple[list[list[int]], np.ndarray]:
+    """Return the tokens that follow the prompt in each window of one batch, and which of them ended."""
+    import torch
+    from transformers.generation.utils import GenerationMixin
+
+    batch = windows(model, features)
+    prompts = torch.tensor([prompt], device=batch.device).expand(len(batch), -1)
+    mask = prompts.new_ones(len(batch), batch.shape[2])  # Whisper reads none, transformers warns without one
+    sequences = GenerationMixin.generate(model, batch, decoder_input_ids=prompts, attention_mask=mask)
+    generated = sequences[:, len(prompt) :].cpu().numpy()
+    counts, ended = until_end(generated, model.generation_config.eos_token_id)
+    return [row[:count].tolist() for row, count in zip(generated, counts, strict=True)], ended
 
 
 def is_loop(tokens: Sequence[int], vocabulary: int) -> bool:
@@ -217,24 +227,22 @@ def settled(model: Any, decoding: Decoding, limit: int) -> Iterator[None]:
     That method, and not Whisper's own ``generate`` around it, which would decode a window again from its last time
     stamp, fall back to sampling where a checkpoint's thresholds ask for it, and hide whether a text ended. A badly
     pruned model does emit time stamps; its score must not depend on that machinery. On texts without time stamps the
-    two agree token by token. The config is swapped, not passed: transformers refills what is None in a passed one from
-    the model's own.
+    two agree token by token. Of the checkpoint's own config counts what makes a prompt and what Whisper never says
+    (``_WHISPERS``): penalties, thresholds, clocks, stop strings and other ways to search are no part of the signature.
+    The config is swapped, not passed: transformers refills what is None in a passed one from the model's own.
     """
+    from transformers import GenerationConfig
+
     own = model.generation_config
-    config = copy.deepcopy(own)
-    settled = {
-        "num_beams": decoding.beams,
-        "cache_implementation": "static" if decoding.cache == "static" else None,
-        "max_new_tokens": limit,
-        "max_length": None,
-        "do_sample": False,
-        "use_cache": True,
-        "return_dict_in_generate": False,
-        "forced_decoder_ids": None,
-    }
-    for name, value in settled.items():
-        setattr(config, name, value)
-    model.generation_config = config
+    model.generation_config = GenerationConfig(
+        **{name: value for name in _WHISPERS if (value := getattr(own, name, None)) is not None},
+        num_beams=decoding.beams,
+        cache_implementation="static" if decoding.cache == "static" else None,
+        max_new_tokens=limit,
+        do_sample=False,
+        use_cache=True,
+        return_dict_in_generate=False,
+    )
     try:
         yield
     finally:

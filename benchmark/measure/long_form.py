@@ -7,6 +7,7 @@ text of one window in the prompt of the next.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,7 +39,6 @@ STANDSTILL = 10
 
 A time stamp must move on by 0.02 s at least, so a badly pruned model can take 1,500 windows for one of 30 s.
 """
-_THRESHOLDS = ("compression_ratio_threshold", "logprob_threshold", "no_speech_threshold")
 
 
 def transcribe_long(
@@ -81,12 +81,7 @@ def transcribe_long(
     model.to(device)
     with evaluation(model), torch.inference_mode():
         for number, waveform in enumerate(waveforms):
-            sound = waveform()
-            try:
-                with settled(model, decoding, limit), _sober(model):
-                    said = _one(model, processor, sound, language)
-            except _StandsStillError:
-                said = _side_by_side(model, processor, sound, language=language, decoding=decoding, device=device)
+            said = _heard(model, processor, waveform(), limit, language=language, decoding=decoding, device=device)
             texts.append(said.text)
             tokens[number], cut[number], looped[number] = said.tokens, said.truncated, said.looped
             if progress is not None:
@@ -172,15 +167,22 @@ class _StandsStillError(Exception):
 
 
 @contextmanager
-def _sober(model: Any) -> Iterator[None]:
-    """Set the model's settled generation config so that nothing depends on thresholds or on the text before.
+def _quiet() -> Iterator[None]:
+    """Keep one warning of transformers from the progress bars.
 
-    Set, not passed: transformers takes what is passed as None from the config.
+    Whisper's ``generate`` fills in the default of ``max_length`` and then, at each window, warns that it is set beside
+    ``max_new_tokens``.
     """
-    for name in _THRESHOLDS:
-        setattr(model.generation_config, name, None)
-    model.generation_config.condition_on_prev_tokens = False
-    yield
+    logger = logging.getLogger("transformers.generation.utils")
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Both `max_new_tokens`")
+
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)
 
 
 @contextmanager
@@ -199,6 +201,15 @@ def _at_most(model: Any, passes: int) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def _heard(model: Any, processor: Any, waveform: np.ndarray, limit: int, **options: Any) -> _Said:
+    """Return what was said in one utterance, by Whisper's rule, or window by window where the model stands still."""
+    try:
+        with settled(model, options["decoding"], limit), _quiet():
+            return _one(model, processor, waveform, options["language"])
+    except _StandsStillError:
+        return _side_by_side(model, processor, waveform, **options)
 
 
 def _one(model: Any, processor: Any, waveform: np.ndarray, language: str) -> _Said:

@@ -189,6 +189,45 @@ def test_memory_maps_half_precision_and_nothing_at_all(tmp_path: Path) -> None:
     assert empty.texts == [] and empty.tokens.shape == empty.truncated.shape == (0,)
 
 
+FOREIGN: dict[str, Any] = {
+    "a penalty": {"repetition_penalty": 1.5, "no_repeat_ngram_size": 1, "encoder_no_repeat_ngram_size": 1},
+    "other lengths": {"min_new_tokens": 20, "max_length": 5, "length_penalty": -5.0, "early_stopping": True},
+    "a clock": {"max_time": 0.0},
+    "several answers": {"num_return_sequences": 2},
+    "guesses": {"prompt_lookup_num_tokens": 3},
+    "strings that stop": {"stop_strings": ["a"]},
+    "contrast": {"penalty_alpha": 0.6, "top_k": 4},
+    "groups of beams": {"num_beam_groups": 2, "diversity_penalty": 0.5},
+    "guidance": {"guidance_scale": 1.5},
+    "chance": {"do_sample": True, "temperature": 2.0},
+    "forced tokens": {"forced_bos_token_id": 9, "forced_eos_token_id": 9, "forced_decoder_ids": [[1, 9]]},
+    "more than texts": {"return_dict_in_generate": True, "output_scores": True, "output_attentions": True},
+}
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+@pytest.mark.parametrize("what", FOREIGN)
+def test_of_a_foreign_generation_config_nothing_but_whispers_own_counts(what: str, beams: int) -> None:
+    plain, odd = multilingual(), multilingual()
+    for name, value in FOREIGN[what].items():  # as a file gives it: transformers checks what is set by a call
+        setattr(odd.generation_config, name, value)
+    before = odd.generation_config.to_dict()
+    expected, found = (run(one, noise(3), max_new_tokens=6, beams=beams) for one in (plain, odd))
+    assert found.texts == expected.texts and found.tokens.tolist() == expected.tokens.tolist()
+    assert odd.generation_config.to_dict() == before, "and it is left as it was"
+
+
+def test_what_whisper_never_says_is_still_kept_from_it() -> None:
+    model = multilingual()
+    favour(model, 30, 50)
+    model.generation_config.begin_suppress_tokens = [30]
+    assert (
+        run(model, noise(1), max_new_tokens=2).texts[0].split()[1] == "30" != run(model, noise(1)).texts[0].split()[0]
+    )
+    model.generation_config.suppress_tokens = [30]
+    assert "30" not in run(model, noise(1), max_new_tokens=6).texts[0].split()
+
+
 def test_the_model_is_left_as_it_was() -> None:
     model = multilingual().train()
     config, before = model.generation_config, model.generation_config.to_dict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from typing import Any
 
 import numpy as np
@@ -166,6 +167,32 @@ def test_thresholds_of_a_checkpoint_drop_no_window(made: tuple[Any, Any]) -> Non
     config.no_speech_threshold, config.logprob_threshold, config.compression_ratio_threshold = 1e-9, 0.0, 0.1
     model.generation_config.condition_on_prev_tokens = True
     assert told((model, processor)).texts == plain.texts
+
+
+def test_a_foreign_generation_config_and_its_clock_change_nothing(made: tuple[Any, Any]) -> None:
+    model, processor = copy.deepcopy(made[0]), made[1]
+    foreign = {"max_time": 0.0, "no_repeat_ngram_size": 1, "num_return_sequences": 2, "stop_strings": ["a"]}
+    for name, value in foreign.items():
+        setattr(model.generation_config, name, value)
+    assert told((model, processor)).texts == told(made).texts
+
+
+def test_nothing_is_printed_between_the_progress_bars(made: tuple[Any, Any]) -> None:
+    said: list[str] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    logger, handler = logging.getLogger("transformers"), Kept()
+    logger.addHandler(handler)
+    try:
+        told(made)
+        assert said == []
+        made[0].generate(torch.zeros(1, 80, 3000), language="hi", max_length=9, max_new_tokens=4)
+        assert any("max_new_tokens" in one for one in said), "outside, transformers warns as ever"
+    finally:
+        logger.removeHandler(handler)
 
 
 def test_a_model_that_knows_no_time_but_the_token_against_it_is_refused() -> None:
