@@ -33,14 +33,23 @@ Tracker = Literal["tensorboard", "mlflow", "wandb"]
 class SpecAugment(Frozen):
     """SpecAugment (Park et al. 2019, arXiv 1904.08779): stretches of time and bands of frequency are set to zero.
 
-    The defaults are those that transformers has for Whisper. Of which utterance what is hidden is a function of the
-    seed and the place in the stream of training, so it is the same for every cell (``harness.augment``).
+    The defaults are those that transformers has for Whisper; where stretches overlap, less is hidden than the shares
+    say. Of which utterance what is hidden is a function of the seed and the place in the stream of training, so it is
+    the same for every cell (``harness.augment``).
     """
 
-    time: float = Field(default=0.05, ge=0, lt=1, description="share of the frames, at most")
+    time: float = Field(default=0.05, ge=0, lt=1, description="mean share of the frames; 2 stretches at least, or 0")
     time_length: int = Field(default=10, ge=1, description="frames of a stretch")
-    feature: float = Field(default=0.0, ge=0, lt=1, description="share of the mel bands, at most")
+    feature: float = Field(default=0.0, ge=0, lt=1, description="mean share of the mel bands")
     feature_length: int = Field(default=10, ge=1, description="mel bands of a band that is hidden")
+
+    def meant(self) -> SpecAugment | None:
+        """Return what results depend on: None where nothing is hidden, and no length of what is switched off."""
+        if self.time == self.feature == 0:
+            return None
+        fields = type(self).model_fields
+        off = [name for name in ("time", "feature") if getattr(self, name) == 0]
+        return self.model_copy(update={f"{name}_length": fields[f"{name}_length"].default for name in off})
 
 
 class Training(Frozen):
@@ -85,8 +94,9 @@ class Training(Frozen):
         work is carried out (``CARRIED_OUT``) is never in it.
         """
         fields = type(self).model_fields
-        plain = {name for name in LATER if getattr(self, name) == fields[name].get_default(call_default_factory=True)}
-        return self.model_dump(mode="json", exclude=plain | CARRIED_OUT)
+        meant = self.model_copy(update={"spec_augment": self.spec_augment and self.spec_augment.meant()})
+        plain = {name for name in LATER if getattr(meant, name) == fields[name].get_default(call_default_factory=True)}
+        return meant.model_dump(mode="json", exclude=plain | CARRIED_OUT)
 
 
 LATER = frozenset({"spec_augment", "group_by_length"})

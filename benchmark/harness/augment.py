@@ -24,7 +24,7 @@ def hiding(recipe: SpecAugment | None, shape: Sequence[int], *, seed: int, first
     stretches are drawn here, per utterance; they are the same for every cell that comes to that path step.
 
     Args:
-        recipe: shares and lengths; None hides nothing, and None is returned.
+        recipe: shares and lengths; where it hides nothing, and for None, None is returned.
         shape: of the features of an utterance: ``(mels, frames)``.
         seed: of the repetition.
         first: path items before this Fit.
@@ -32,6 +32,7 @@ def hiding(recipe: SpecAugment | None, shape: Sequence[int], *, seed: int, first
     Raises:
         SpecError: a stretch or band is longer than what there is.
     """
+    recipe = recipe and recipe.meant()
     if recipe is None:
         return None
     for name, length, room in (("time", recipe.time_length, shape[1]), ("feature", recipe.feature_length, shape[0])):
@@ -56,9 +57,10 @@ def _hidden(features: np.ndarray, index: int, *, recipe: SpecAugment, seed: int,
 def covered(room: int, share: float, length: int, draw: np.random.Generator, at_least: int = 0) -> np.ndarray:
     """Return which of ``room`` places are hidden, bool of shape ``(room,)``.
 
-    Stretches of ``length`` begin at different places and may overlap, so ``share`` is reached at most. Their number is
-    ``share * room / length``, rounded up or down at random such that it is right in the mean, as in transformers'
-    ``_compute_mask_indices``, which draws from the global generator and cannot be given another.
+    Stretches of ``length`` begin at different places and may overlap: as often as they do, less than ``share`` is
+    hidden in the mean. Their number is ``share * room / length``, rounded up or down at random such that it is right in
+    the mean, and ``at_least`` that many, as in transformers' ``_compute_mask_indices``, which draws from the global
+    generator and cannot be given another.
     """
     count = max(int(share * room / length + draw.random()), at_least)
     count = min(count, room // length)

@@ -236,6 +236,15 @@ def test_stretches_are_as_many_as_transformers_draws(room: int, share: float, le
     assert np.abs(ours.mean(0) - theirs.mean(0)).max() < 0.15  # the same places as often, at the ends too
 
 
+def test_where_little_is_asked_for_two_stretches_are_hidden_and_where_nothing_is_none() -> None:
+    heard = np.ones((8, 40), dtype=np.float16)
+    little = hiding(SpecAugment(time=0.001, time_length=3), heard.shape, seed=0, first=0)
+    assert little
+    hidden = [int((little(heard, index) == 0).all(axis=0).sum()) for index in range(50)]
+    assert max(hidden) == 6 and min(hidden) > 3  # two, which may overlap
+    assert hiding(SpecAugment(time=0, time_length=100), heard.shape, seed=0, first=0) is None
+
+
 def test_what_is_hidden_depends_on_seed_and_place_alone() -> None:
     recipe = SpecAugment(time=0.3, time_length=3, feature=0.3, feature_length=2)
     heard = material(LENGTHS).features[0]

@@ -54,6 +54,27 @@ def test_what_changes_results_is_in_the_id_of_all_that_trains(what: dict[str, An
     assert ids(**what) != ids(spec_augment=SpecAugment(time=0.5).model_dump())
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ({"feature_length": 20}, {}),
+        ({"time": 0, "time_length": 3, "feature": 0.1}, {"time": 0, "feature": 0.1}),
+        ({"time": 0, "time_length": 3}, None),
+    ],
+    ids=["feature off", "time off", "both off"],
+)
+def test_what_is_switched_off_is_in_no_id(written: dict[str, Any], meant: dict[str, Any] | None) -> None:
+    assert ids(spec_augment=written) == ids(spec_augment=meant)
+    assert Training(spec_augment=SpecAugment(**written)).spec_augment == SpecAugment(**written)  # a spec stays as it is
+
+
+def test_the_identity_of_spec_augment_is_what_it_always_was() -> None:
+    default = {"time": 0.05, "time_length": 10, "feature": 0.0, "feature_length": 10}
+    assert Training(spec_augment=SpecAugment()).identity() == {**FIRST, "spec_augment": default}
+    both = {"time": 0.1, "time_length": 3, "feature": 0.2, "feature_length": 4}
+    assert Training(spec_augment=SpecAugment(**both)).identity() == {**FIRST, "spec_augment": both}
+
+
 def test_the_recipe_comes_back_from_its_identity() -> None:
     recipe = Training(spec_augment=SpecAugment(time=0.1), group_by_length=True, accumulate=4)
     again = Training.parse(recipe.identity(), "training")
