@@ -6,43 +6,29 @@ the report of what was left out are here.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-import logging
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from benchmark.api import Config, Corpus, Split
-from benchmark.corpora._audio import KINDS, RATE, AudioError, Kind, decode
-from benchmark.corpora._cache import cache_folder, write_atomically
+from benchmark.corpora._audio import RATE, AudioError, Kind, decode
+from benchmark.corpora._exclusions import Fault, counts, warn_once, write_report
 from benchmark.corpora._parts import SLACK
 from benchmark.corpora._sounds import Row, Sound, Sounds
 from benchmark.errors import DataError
 
 __all__ = ["RATE", "AudioError", "Fault", "RecordingsConfig", "RecordingsCorpus", "RecordingsSplit", "Row", "decode"]
 
-log = logging.getLogger(__name__)
 _BY_CHOICE: tuple[Kind, ...] = ("too long", "too short")
 """What is left out because a limit says so, and is never fatal."""
-
-
-class Fault(NamedTuple):
-    """An utterance that was left out: one line of the report."""
-
-    id: str
-    where: str
-    kind: Kind
-    detail: str
 
 
 class RecordingsConfig(Config):
@@ -171,7 +157,7 @@ class RecordingsCorpus(Corpus):
         Raises:
             DataError: no such split, a list that cannot be read, a fault where faults are fatal, or nothing is left.
         """
-        return self._load(split, limit, None if self.config.long_form else self.config.longest)
+        return self._load(split, limit, None if self.config.long_form else self.config.longest, "evaluation")
 
     def load_for_training(self, split: str, limit: int | None = None) -> RecordingsSplit:
         """Return the first ``limit`` good utterances of a split that are not longer than ``longest``.
@@ -179,17 +165,20 @@ class RecordingsCorpus(Corpus):
         Raises:
             DataError: as ``load``.
         """
-        return self._load(split, limit, self.config.longest)
+        return self._load(split, limit, self.config.longest, "training")
 
-    def _load(self, split: str, limit: int | None, longest: float | None) -> RecordingsSplit:
+    def _load(self, split: str, limit: int | None, longest: float | None, purpose: str) -> RecordingsSplit:
         if limit is not None and limit < 1:
             raise DataError(f"corpus {self.name}: limit = {limit}: ask for at least one utterance")
         listed = list(self.rows(split))
         with Sounds(self._source(split)) as known:
             taken = self._take(listed, known, limit, longest)
-        report = self._report(split, taken.faults)
+        bounds = {"first": limit, "longest": longest, "shortest": self.config.shortest or None}
+        loaded = [self.name, self.language, split, purpose]  # or one report takes the place of another
+        loaded += [f"{name}-{bound:g}" for name, bound in bounds.items() if bound is not None]
+        report = write_report(self._source(split), "-".join(loaded), taken.faults)
         if taken.faults:
-            log.warning("%s", self.left_out(split, taken.faults, len(listed), report))
+            warn_once(self.left_out(split, taken.faults, len(listed), report))
         if not taken.rows:
             raise DataError(self.nothing_left(split, taken.faults, len(listed), report))
         return RecordingsSplit(taken.rows, taken.sounds, taken.faults, report)
@@ -260,25 +249,3 @@ class RecordingsCorpus(Corpus):
             return f"corpus {self.name}: split {split!r} lists no utterance"
         where = f"; see {report}" if report else ""
         return f"corpus {self.name}: none of the {of} utterances of {split!r} can be used ({counts(faults)}){where}"
-
-    def _report(self, split: str, faults: Sequence[Fault]) -> Path | None:
-        """Write what was left out as a table into the cache; return where, or None when nothing was or it cannot be."""
-        source = hashlib.sha256(self._source(split).encode()).hexdigest()[:8]  # two folders are no one corpus
-        path = cache_folder() / "exclusions" / source / f"exclusions-{self.name}-{self.language}-{split}.csv"
-        try:
-            if not faults:
-                path.unlink(missing_ok=True)
-                return None
-            text = io.StringIO(newline="")
-            csv.writer(text).writerows([Fault._fields, *faults])
-            write_atomically(path, lambda file: file.write(text.getvalue().encode()))
-        except OSError as error:
-            log.warning("%s: cannot be written (%s)", path, error.strerror)
-            return None
-        return path
-
-
-def counts(faults: Sequence[Fault]) -> str:
-    """Return how many faults there are of each kind, e.g. ``2 missing audio, 1 too long``."""
-    number = Counter(fault.kind for fault in faults)
-    return ", ".join(f"{number[kind]} {kind}" for kind in KINDS if number[kind])  # type: ignore[index]

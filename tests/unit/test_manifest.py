@@ -181,8 +181,9 @@ def test_every_fault_of_an_utterance_is_counted(ending: str, home: Path, caplog:
     assert {fault.id: fault.kind for fault in split.faults} == {**faults, "c.wav": "empty text"}
     first = 1 if ending == "jsonl" else 2
     assert f"{path}, line {first + 3} (empty.mp3)" in split.skipped
-    assert "manifest hi/train: left out 6 of 9 utterances (" in caplog.text and "exclusions-manifest-hi-train.csv" in (
-        caplog.text
+    assert (
+        "manifest hi/train: left out 6 of 9 utterances (" in caplog.text
+        and "exclusions-manifest-hi-train-evaluation-longest-30.csv" in (caplog.text)
     )
     assert "leave such utterances out with faulty: exclude" in error(path)
 

@@ -175,7 +175,10 @@ def test_faults_are_counted_named_and_listed(caplog: pytest.LogCaptureFixture) -
     assert split.ids == ["e", "h"] and split.texts == ["राम", "राम"]
     assert {fault.where: fault.kind for fault in split.faults} == KIND
     assert sorted(split.skipped) == sorted(KIND) and split.seconds.tolist() == [1.0, 2.0]
-    assert split.report is not None and split.report.name == "exclusions-listed-hi-train.csv"
+    assert (
+        split.report is not None
+        and split.report.name == "exclusions-listed-hi-train-evaluation-longest-30-shortest-0.5.csv"
+    )
     with split.report.open(newline="") as file:
         table = list(csv.DictReader(file))
     assert {row["where"]: row["kind"] for row in table} == KIND
@@ -185,6 +188,24 @@ def test_faults_are_counted_named_and_listed(caplog: pytest.LogCaptureFixture) -
         f"1 too long, 1 too short, 1 duplicate id); listed in {split.report}"
     )
     assert said in caplog.text
+
+
+def test_each_load_has_a_report_of_its_own_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    made = corpus(faulty(), faulty="exclude", long_form=True)
+    training = made.load_for_training("train")
+    loads = [training, made.load("train"), made.load("train", limit=1), made.load_for_training("train", limit=1)]
+    reports = [split.report for split in loads]
+    assert len(set(reports)) == 4 and training.report is not None
+    for split in loads:
+        assert split.report is not None and len(split.report.read_text().splitlines()) == len(split.faults) + 1
+    assert training.report.name == "exclusions-listed-hi-train-training-longest-30.csv"
+    made.listed = [held("e", audio())]
+    assert made.load("train").report is None and training.report.exists(), (
+        "another's report is no business of this load"
+    )
+    made.listed = faulty()
+    assert made.load_for_training("train").report == training.report
+    assert caplog.text.count(f"listed in {training.report}") == 1
 
 
 def test_nothing_left_out_is_nothing_said(caplog: pytest.LogCaptureFixture) -> None:
