@@ -160,6 +160,8 @@ class Split(ABC):
     ids: Sequence[str]
     texts: Sequence[str]
     speakers: Sequence[str]
+    digests: Sequence[str] = ()
+    """A digest of each utterance's audio (hex), equal for equal audio within a corpus; none where they are unknown."""
     skipped: Sequence[str] = ()
     """Files that were left out because they cannot be read (only where the corpus was asked to)."""
 

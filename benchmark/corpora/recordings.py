@@ -77,7 +77,7 @@ class RecordingsSplit(Split):
         """What was left out, and why."""
         self.report = report
         """The file that lists it; None when nothing was left out."""
-        self.digests: Sequence[str] = [sound.digest for sound in sounds]
+        self.digests = [sound.digest for sound in sounds]
         """SHA-256 (hex) of the bytes of each audio file."""
         self._rows = rows
         self._hash = self.hash_of([bytes.fromhex(digest) for digest in self.digests])

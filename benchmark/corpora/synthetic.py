@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from benchmark.api import Corpus, Split
 from benchmark.corpora import _grammar, _speech
-from benchmark.corpora._cache import VARIABLE, cache_folder, write_atomically
+from benchmark.corpora._cache import VARIABLE, cache_folder, sweep, write_atomically
 from benchmark.errors import DataError, PrunebenchError, nearest
 from benchmark.registry import REGISTRY, Failure
 
@@ -41,8 +41,9 @@ class SyntheticSplit(Split):
     def __init__(self, ids: list[str], texts: list[str], speakers: list[str], blocks: list[Block]) -> None:
         self.ids, self.texts, self.speakers = ids, texts, speakers
         self._blocks = blocks
-        digests = [digest for block in blocks for digest in block.digests]
-        self._hash = self.hash_of(digests[: len(ids)])
+        digests = [digest for block in blocks for digest in block.digests][: len(ids)]
+        self.digests = [digest.hex() for digest in digests]
+        self._hash = self.hash_of(digests)
 
     def waveform(self, index: int) -> np.ndarray:
         """Return mono float32 samples at 16 kHz, shape ``(samples,)``."""
@@ -127,6 +128,7 @@ class SyntheticCorpus(Corpus):
     def _generate(self, split: str, folder: Path, spans: list[range]) -> None:
         if not spans:
             return
+        sweep(folder, *(f".{_stem(folder, span).name}." for span in spans))
         log.info("%s/%s: synthesising %d utterances into %s", self.name, split, sum(map(len, spans)), folder)
         texts = _grammar.texts(self.language)[split]
         with _speech.Voice(_grammar.grammar(self.language).voice) as voice:

@@ -19,6 +19,7 @@ import soundfile
 from benchmark.api import Config
 from benchmark.corpora import _sounds
 from benchmark.corpora._audio import AudioError, decode
+from benchmark.corpora.overlap import shared
 from benchmark.corpora.recordings import RecordingsConfig, RecordingsCorpus, RecordingsSplit, Row
 from benchmark.errors import DataError, SpecError
 
@@ -404,6 +405,17 @@ def test_a_change_is_seen_where_size_and_time_stay(tmp_path: Path) -> None:
     assert file.stat().st_mtime_ns == about.st_mtime_ns and file.stat().st_size == about.st_size
     after = corpus([Row("a", file, "x")])
     assert after.load("train").data_hash != loaded and after.identity(["train"]) != identity
+
+
+def test_audio_that_is_in_both_splits_is_counted(tmp_path: Path) -> None:
+    sounds = [audio(0.2 + 0.1 * number) for number in range(5)]
+    (tmp_path / "a.wav").write_bytes(sounds[1])
+    train = corpus([held(f"train{number}", sounds[number]) for number in range(4)]).load("train")
+    rows = [held("x", sounds[3], "सीता"), Row("y", tmp_path / "a.wav", "y"), held("z", sounds[4]), held("w", sounds[3])]
+    test = corpus(rows).load("test")
+    assert train.digests == [hashlib.sha256(sound).hexdigest() for sound in sounds[:4]]
+    assert shared(train, test) == 3 and shared(test, train) == 2
+    assert shared(train, corpus([held("z", sounds[4])]).load("test")) == 0
 
 
 def test_a_folder_is_no_audio_file(tmp_path: Path) -> None:

@@ -183,8 +183,12 @@ def test_audio_is_short_speech_at_16_khz() -> None:
 def test_only_what_is_asked_for_is_made(small_cache: Path) -> None:
     corpus().load("test", limit=3)
     assert sorted(path.name for path in small_cache.rglob("*.npy")) == ["00000.npy"]
+    folder = next(small_cache.rglob("*.npy")).parent
+    for name in (".00004.npy-killed", ".00012.npy-writing"):
+        (folder / name).write_bytes(b"half")
     corpus().load("test", limit=5)
     assert sorted(path.name for path in small_cache.rglob("*.npy")) == ["00000.npy", "00004.npy"]
+    assert [path.name for path in folder.glob(".0*")] == [".00012.npy-writing"], "what a killed process left"
 
 
 @needs_espeak
@@ -192,6 +196,7 @@ def test_the_limit_changes_no_utterance() -> None:
     few, more = corpus().load("dev", limit=2), corpus().load("dev", limit=6)
     assert few.data_hash == corpus().load("dev", limit=2).data_hash != more.data_hash
     assert list(few.speakers) == list(more.speakers[:2])
+    assert few.digests == more.digests[:2] and len(set(more.digests)) == 6
     np.testing.assert_array_equal(few.waveform(1), more.waveform(1))
 
 
