@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import benchmark
+from benchmark.harness.executors.local import Local
 from benchmark.harness.full_disk import DiskFullError
 from benchmark.store.records import records
 
@@ -95,3 +96,22 @@ def test_two_leaderboards_in_one_folder_at_once_do_nothing_twice(tmp_path: Path)
     trained = Counter(told.read_text().splitlines())
     nodes = {node for record in found for node in record.data["training"]["nodes"]}
     assert set(trained) == nodes and set(trained.values()) == {1}
+
+
+def test_jobs_of_submitit_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    submitit: Any = pytest.importorskip("submitit", reason="not installed (pip install 'prunebench[slurm]')")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(COUNTING)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}:{ROOT}")
+    monkeypatch.setenv("TRAINED", str(tmp_path / "trained"))
+    jobs = submitit.AutoExecutor(folder=tmp_path / "logs", cluster="local")
+    jobs.update_parameters(timeout_min=10)
+    asked = {"out": tmp_path / "run", "executor": Local(workers=0, threads=1), "quiet": True}
+    sent = [jobs.submit(benchmark.run, str(spec_file(tmp_path)), **asked) for _ in range(2)]
+    outcomes = [job.result() for job in sent]
+    assert all(len(outcome.records) == 2 and not outcome.failed for outcome in outcomes)
+    found = records(tmp_path / "run")
+    assert len(found) == 2 and all(record.ok for record in found)
+    trained = Counter((tmp_path / "trained").read_text().splitlines())
+    assert set(trained.values()) == {1}
+    assert set(trained) == {node for record in found for node in record.data["training"]["nodes"]}
