@@ -36,6 +36,8 @@ from benchmark.steps import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from benchmark.whisper.structure import Structure
@@ -138,6 +140,13 @@ class Model(Plugin):
         The precision is that in which it is decoded, timed and stored; the harness trains and prunes it in fp32.
         """
 
+    def file(self, name: str) -> Path | None:
+        """Return a small file of the checkpoint by its name (``generation_config.json``) if it lies on this machine.
+
+        For checks before anything is fetched or opened; a plug-in that says nothing here is checked when it is loaded.
+        """
+        return None
+
     def structure(self) -> Structure | None:
         """Return the prunable matrices without reading weights and without a network; None where that cannot be.
 
@@ -221,6 +230,15 @@ class Corpus(Plugin):
     def load_for_training(self, split: str, limit: int | None = None) -> Split:
         """As ``load``, without what can be evaluated and not trained on (speech longer than a window)."""
         return self.load(split, limit)
+
+    def without(self, split: Split, name: str, faults: Mapping[int, str]) -> Split:
+        """Return a training split without utterances that the model cannot be trained on: their indices, and why.
+
+        Raises:
+            DataError: this corpus leaves nothing out; the first is named.
+        """
+        index, why = min(faults.items())
+        raise DataError(f"utterance {split.ids[index]} of split {name!r}: {why}; shorten it or leave it out")
 
     def texts(self, split: str) -> Sequence[str]:
         """Return the transcripts of a split alone; a corpus that need not touch its audio for that overrides this.

@@ -179,21 +179,34 @@ def _check_windows(model: Any, features: np.ndarray) -> None:
 
 def is_multilingual(model: Any) -> bool:
     """Whether a prompt of this model names language and task."""
-    config = model.generation_config
+    return _names_languages(model.generation_config)
+
+
+def _names_languages(config: Any) -> bool:
     return bool(getattr(config, "lang_to_id", None)) and getattr(config, "is_multilingual", True)
+
+
+def refuse_unknown(config: Any, language: str) -> None:
+    """Refuse a language that a model does not know, by its generation config.
+
+    Raises:
+        SpecError: it does not know it.
+    """
+    if _names_languages(config):
+        known = [token.strip("<|>") for token in config.lang_to_id]
+        if language not in known:
+            raise SpecError(f"this model does not know the language {language!r}{nearest(language, known)}")
+    elif getattr(config, "is_multilingual", None) is False and language != _ENGLISH:
+        raise SpecError(f"this model knows English (en) alone, and not {language!r}: take a multilingual one")
 
 
 def _prompt(model: Any, language: str) -> list[int]:
     """Return the ids a transcript starts with: start, language and task (multilingual only), no time stamps."""
     config = model.generation_config
+    refuse_unknown(config, language)
     ids = [config.decoder_start_token_id]
     if is_multilingual(model):
-        known = {token.strip("<|>"): number for token, number in config.lang_to_id.items()}
-        if language not in known:
-            raise SpecError(f"this model does not know the language {language!r}{nearest(language, known)}")
-        ids += [known[language], config.task_to_id[_TASK]]
-    elif getattr(config, "is_multilingual", None) is False and language != _ENGLISH:
-        raise SpecError(f"this model knows English (en) alone, and not {language!r}: take a multilingual one")
+        ids += [config.lang_to_id[f"<|{language}|>"], config.task_to_id[_TASK]]
     plain = getattr(config, "no_timestamps_token_id", None)
     return ids if plain is None else [*ids, plain]
 

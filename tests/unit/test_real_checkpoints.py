@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 import benchmark
 from benchmark.api import Budget, Prune
+from benchmark.cli.main import invoke
 from benchmark.errors import SpecError
 from benchmark.harness.nano import tokenise
 from benchmark.measure.decoding import Decoding, check_decoding, transcribe
 from benchmark.pruning.applying import prune_
 from benchmark.registry import REGISTRY
-from benchmark.whisper.checkpoints import set_language
+from benchmark.whisper.checkpoints import check_language, set_language
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import Structure
 from benchmark.whisper.surgery import shrink
@@ -123,6 +126,82 @@ def test_a_language_that_the_model_does_not_know(
     with pytest.raises(SpecError) as error:
         check_decoding(model, language, Decoding())
     assert words in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "words"),
+    [
+        ("tiny", "or", "does not know the language 'or'"),  # Odia, which transformers' tokenizer knows neither
+        ("tiny", "yue", "does not know the language 'yue'"),  # Cantonese, which that tokenizer does know
+        ("tiny", "hindi", "does not know the language 'hindi'"),
+        ("tiny.en", "hi", "knows English (en) alone, and not 'hi'"),
+    ],
+)
+@pytest.mark.parametrize("old", [False, True])
+def test_a_language_is_refused_by_the_files_of_a_checkpoint_without_its_weights(
+    tmp_path: Path, name: str, language: str, words: str, old: bool
+) -> None:
+    folder = checkpoint(tmp_path / name, smaller(name), old=old)
+    (folder / "model.safetensors").unlink()
+    source = REGISTRY.get("model", "whisper", source=str(folder))
+    with pytest.raises(SpecError) as error:
+        check_language(source, language)
+    assert words in str(error.value) and "\n" not in str(error.value)
+    check_language(source, language_of(name))
+
+
+def test_what_is_not_on_this_machine_is_not_judged_by_its_language(tmp_path: Path) -> None:
+    check_language(REGISTRY.get("model", "whisper", source="openai/whisper-none", revision="0" * 40), "or")
+    with pytest.raises(SpecError, match=r"does not know the language 'or'; known: hi$"):
+        check_language(REGISTRY.get("model", "nano-hi"), "or")
+    (tmp_path / "generation_config.json").write_text("[")
+    (tmp_path / "config.json").write_text("{}")
+    check_language(REGISTRY.get("model", "whisper", source=str(tmp_path)), "or")
+
+
+@pytest.mark.parametrize("language", ["or", "xx", "hindi"])
+def test_labels_of_a_language_that_the_model_does_not_know_are_refused_in_one_line(
+    folders: dict[str, Path], language: str
+) -> None:
+    model, processor = opened(folders["tiny"])
+    with pytest.raises(SpecError) as error:
+        set_language(processor, model, language)
+    assert f"does not know the language {language!r}" in str(error.value) and "\n" not in str(error.value)
+    model.generation_config.lang_to_id["<|or|>"] = 50276  # taught by someone, by another tokenizer
+    with pytest.raises(SpecError, match="WhisperTokenizer has no such language"):
+        set_language(processor, model, "or")
+
+
+def test_a_run_in_a_language_that_the_model_does_not_know_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        soundfile.write(tmp_path / split / "a.wav", np.zeros(16_000, np.float32), 16_000)
+        (tmp_path / split / "a.txt").write_text("a", encoding="utf-8")
+    corpus = {"name": "folder", "options": {"path": str(tmp_path), "language": "or"}, "evaluate": {"test": None}}
+    spec = {"name": "odia", "corpus": corpus, "grid": [{"methods": ["shipped"]}], "normalizer": "whisper_basic"}
+    (tmp_path / "odia.yaml").write_text(json.dumps(spec), encoding="utf-8")
+    assert invoke(["run", str(tmp_path / "odia.yaml"), "--out", str(tmp_path / "run"), "--quiet"]) == 2
+    said = capsys.readouterr().err.strip()
+    assert "this model does not know the language 'or'; known: hi" in said and "\n" not in said
+
+
+def test_a_checkpoint_that_does_not_say_what_ends_a_text_ends_where_its_tokenizer_says(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "mute", smaller("tiny"))
+    path = folder / "generation_config.json"
+    about = {name: value for name, value in json.loads(path.read_text()).items() if "suppress" not in name}
+    path.write_text(json.dumps({**about, "eos_token_id": None, "pad_token_id": None}))
+    model, processor = opened(folder)
+    end = processor.tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    assert model.generation_config.eos_token_id == model.generation_config.pad_token_id == end == 50_257
+
+    def ends(_: Any, __: Any, logits: torch.Tensor) -> torch.Tensor:
+        return logits.index_fill(-1, torch.tensor([end]), 99.0)
+
+    model.proj_out.register_forward_hook(ends)
+    result = said(model, processor, "hi")
+    assert result.tokens.tolist() == [1] and not result.truncated.any()
 
 
 def test_large_v3_knows_cantonese(folders: dict[str, Path]) -> None:

@@ -43,6 +43,11 @@ class Nano(Model):
         model = WhisperForConditionalGeneration.from_pretrained(self.folder, dtype=torch.float32)
         return model.eval(), WhisperProcessor.from_pretrained(self.folder)
 
+    def file(self, name: str) -> Path | None:
+        """Return a file beside the weights."""
+        path = self.folder / name
+        return path if path.is_file() else None
+
     def structure(self) -> Structure:
         """Return the prunable matrices, by the configuration beside the weights."""
         from transformers import WhisperConfig

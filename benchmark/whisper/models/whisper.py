@@ -137,7 +137,7 @@ class Whisper(Model):
 
         from benchmark.whisper.structure import Structure
 
-        path = self._configuration()
+        path = self.file("config.json")
         if path is None:
             return None
         try:
@@ -150,16 +150,20 @@ class Whisper(Model):
             said = " ".join(str(error).split())
             raise DataError(f"model 'whisper': {path} cannot be used: {said[:300]}") from None
 
-    def _configuration(self) -> Path | None:
-        """Return the file of the configuration, if it is on this machine."""
+    def file(self, name: str) -> Path | None:
+        """Return a file of the folder, or of the commit in the hub's local cache, if it is on this machine.
+
+        Raises:
+            SpecError: as ``revision``.
+        """
         if self._folder is not None:
-            path = self._folder / "config.json"
+            path = self._folder / name
             return path if path.is_file() else None
         from huggingface_hub import try_to_load_from_cache
 
         commit = self.revision
         try:
-            found = try_to_load_from_cache(self.config.source, "config.json", revision=commit)
+            found = try_to_load_from_cache(self.config.source, name, revision=commit)
         except ValueError:  # a path that is not here, and no name on the hub either
             return None
         return Path(found) if isinstance(found, str) else None
