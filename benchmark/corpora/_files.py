@@ -26,6 +26,23 @@ log = logging.getLogger(__name__)
 _BROKEN = (tarfile.TarError, EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 
 
+def option_path(corpus: str, named: str, option: str = "path") -> Path:
+    """Return the path that an option names, with ``~`` for a home; whether anything is there is not asked.
+
+    Raises:
+        DataError: it is no name that a file can have, or below what may not be looked into.
+    """
+    try:
+        path = Path(named).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise DataError(
+            f"corpus {corpus}: {named!r:.80} cannot be looked for ({said}); check the option {option}"
+        ) from error
+    return path
+
+
 def read_text(path: Path) -> str:
     """Return a text file's content, without a byte order mark.
 

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from benchmark.api import Config
 from benchmark.corpora._archive import CLIPS, Absent, Archive, Piece
-from benchmark.corpora._files import numbered_lines
+from benchmark.corpora._files import numbered_lines, option_path
 from benchmark.corpora.recordings import RecordingsConfig, RecordingsCorpus, Row
 from benchmark.errors import DataError
 from benchmark.registry import REGISTRY
@@ -112,7 +112,7 @@ class CommonVoice(RecordingsCorpus):
 
     @cached_property
     def _home(self) -> _Home:
-        path = Path(self.config.path).expanduser()
+        path = option_path(self.name, self.config.path)
         if path.is_dir():
             homes = [_of_folder(home) for home in _folders(path)]
         elif path.is_file():

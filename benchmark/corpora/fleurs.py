@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from benchmark.api import Config
-from benchmark.corpora._files import numbered_lines, unpacked
+from benchmark.corpora._files import numbered_lines, option_path, unpacked
 from benchmark.corpora.recordings import RecordingsConfig, RecordingsCorpus, Row
 from benchmark.errors import DataError
 from benchmark.registry import REGISTRY
@@ -79,7 +79,7 @@ class Fleurs(RecordingsCorpus):
 
     def _folder(self) -> Path:
         """Return the folder of the locale."""
-        given, locale, language = Path(self.config.path).expanduser(), self.config.locale, self.config.language
+        given, locale, language = option_path(self.name, self.config.path), self.config.locale, self.config.language
         if not given.is_dir():
             raise DataError(f"corpus fleurs: {given} is not a folder; check the option path")
         there = {given.name: given} if _splits(given) else _locales(given)

@@ -12,7 +12,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from benchmark.api import Config
-from benchmark.corpora._files import json_lines, read_text
+from benchmark.corpora._files import json_lines, option_path, read_text
 from benchmark.corpora._parts import listed_seconds
 from benchmark.corpora.recordings import AudioError, Fault, RecordingsConfig, RecordingsCorpus, RecordingsSplit, Row
 from benchmark.errors import DataError
@@ -82,7 +82,7 @@ class FolderCorpus(RecordingsCorpus):
         return f"{self._folder(split)}: none of its {of} audio files can be read"
 
     def _root(self) -> Path:
-        root = Path(self.config.path).expanduser()
+        root = option_path(self.name, self.config.path)
         if not root.is_dir():
             raise DataError(f"corpus folder: {root} is not a folder; check the option path")
         return root

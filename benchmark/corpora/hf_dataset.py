@@ -17,6 +17,7 @@ from pydantic import Field
 from benchmark.api import Config, Corpus
 from benchmark.corpora import _hub
 from benchmark.corpora._cache import stamp
+from benchmark.corpora._files import option_path
 from benchmark.corpora.recordings import AudioError, RecordingsConfig, RecordingsCorpus, Row
 from benchmark.errors import DataError, SpecError
 from benchmark.registry import REGISTRY
@@ -69,7 +70,7 @@ class HubDataset(RecordingsCorpus):
 
     @cached_property
     def _folder(self) -> Path | None:
-        path = Path(self.config.source).expanduser()
+        path = option_path(self.name, self.config.source, "source")
         return path if path.is_dir() else None
 
     def _check_source(self) -> None:

@@ -12,7 +12,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from benchmark.api import Config
-from benchmark.corpora._files import numbered_lines
+from benchmark.corpora._files import numbered_lines, option_path
 from benchmark.corpora.recordings import RecordingsConfig, RecordingsCorpus, Row
 from benchmark.errors import DataError, nearest
 from benchmark.registry import REGISTRY
@@ -68,7 +68,7 @@ class LibriSpeech(RecordingsCorpus):
                     yield Row(name, chapter / f"{name}.flac", text, speaker=chapter.parent.name)
 
     def _root(self) -> Path:
-        given = Path(self.config.path).expanduser()
+        given = option_path(self.name, self.config.path)
         root = given / _HOME if (given / _HOME).is_dir() else given
         if not root.is_dir():
             raise DataError(f"corpus librispeech: {given} is not a folder; check the option path")

@@ -11,7 +11,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from benchmark.api import Config
-from benchmark.corpora._files import json_lines, numbered_lines, read_text
+from benchmark.corpora._files import json_lines, numbered_lines, option_path, read_text
 from benchmark.corpora._parts import is_of_parts, listed_seconds
 from benchmark.corpora.recordings import RecordingsConfig, RecordingsCorpus, Row
 from benchmark.errors import DataError
@@ -116,7 +116,7 @@ class Manifest(RecordingsCorpus):
 
     def _manifests(self) -> dict[str, Path]:
         """Return the manifests by split; of one for all splits, by its name."""
-        path, files = Path(self.config.path).expanduser(), self.config.files
+        path, files = option_path(self.name, self.config.path), self.config.files
         if path.is_file():
             if files:
                 raise DataError(f"corpus manifest: {path} is one file; with files, path is the folder that holds them")
@@ -133,7 +133,7 @@ class Manifest(RecordingsCorpus):
         for split, file in files.items():
             if Path(file).is_absolute() or ".." in Path(file).parts:
                 raise DataError(f"corpus manifest: files: {split}: {file} is no file in the folder {path}; change path")
-            if not (path / file).is_file():
+            if not option_path(self.name, str(path / file), "files").is_file():
                 raise DataError(f"corpus manifest: files: {split}: {path / file} is no file")
         return {split: path / file for split, file in files.items()}
 

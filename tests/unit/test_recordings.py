@@ -19,9 +19,11 @@ import soundfile
 from benchmark.api import Config
 from benchmark.corpora import _sounds
 from benchmark.corpora._audio import AudioError, decode
+from benchmark.corpora._digests import digests
 from benchmark.corpora.overlap import shared
 from benchmark.corpora.recordings import RecordingsConfig, RecordingsCorpus, RecordingsSplit, Row
 from benchmark.errors import DataError, SpecError
+from benchmark.registry import REGISTRY
 
 FORMATS = (("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"))
 
@@ -405,6 +407,21 @@ def test_a_change_is_seen_where_size_and_time_stay(tmp_path: Path) -> None:
     assert file.stat().st_mtime_ns == about.st_mtime_ns and file.stat().st_size == about.st_size
     after = corpus([Row("a", file, "x")])
     assert after.load("train").data_hash != loaded and after.identity(["train"]) != identity
+
+
+@pytest.mark.parametrize("name", ["manifest", "folder", "common_voice", "fleurs", "librispeech", "dataset"])
+@pytest.mark.parametrize("named", ["प" * 100, "x/" * 3000, "~nobody-of-that-name/x"])
+def test_an_option_that_can_be_no_path_is_one_line(name: str, named: str) -> None:
+    option = "source" if name == "dataset" else "path"
+    with pytest.raises(DataError) as caught:
+        _ = REGISTRY.get("corpus", name, language="hi", **{option: named}).splits
+    assert str(caught.value).startswith(f"corpus {name}: {named!r:.80} cannot be looked for (")
+    assert str(caught.value).endswith(f"; check the option {option}") and len(str(caught.value)) < 250
+
+
+def test_a_file_without_a_digest_is_not_called_audio(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"model\.safetensors: the file is missing"):
+        digests([tmp_path / "model.safetensors"])
 
 
 def test_audio_that_is_in_both_splits_is_counted(tmp_path: Path) -> None:
