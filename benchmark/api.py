@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
+from benchmark.errors import DataError
 from benchmark.method import Finisher, Method, MethodConfig
 from benchmark.plugin import Config, Plugin
 from benchmark.search import Parameter, Search

@@ -23,6 +23,7 @@ Kind = Literal[
     "corrupt audio",
     "empty audio",
     "empty text",
+    "text too long",
     "part of a file",
     "too long",
     "too short",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -79,7 +79,7 @@ class RecordingsSplit(Split):
         """The file that lists it; None when nothing was left out."""
         self.digests = [sound.digest for sound in sounds]
         """SHA-256 (hex) of the bytes of each audio file."""
-        self._rows = rows
+        self.rows, self.sounds = rows, sounds
         self._hash = self.hash_of([bytes.fromhex(digest) for digest in self.digests])
 
     def waveform(self, index: int) -> np.ndarray:
@@ -89,7 +89,7 @@ class RecordingsSplit(Split):
             AudioError: the audio cannot be read or decoded any more.
             DataError: it is not what it was when the split was loaded, which ``data_hash`` is of.
         """
-        row = self._rows[index]
+        row = self.rows[index]
         raw = row.read()
         if hashlib.sha256(raw).hexdigest() != self.digests[index]:
             raise DataError(
@@ -166,6 +166,22 @@ class RecordingsCorpus(Corpus):
             DataError: as ``load``.
         """
         return self._load(split, limit, self.config.longest, "training")
+
+    def without(self, split: Split, name: str, faults: Mapping[int, str]) -> RecordingsSplit:
+        """Return a training split without the utterances whose transcripts a model has no room for, counted and listed.
+
+        Raises:
+            DataError: faults are fatal, or nothing is left.
+        """
+        assert isinstance(split, RecordingsSplit)
+        found = [self._fault(split.rows[index], "text too long", why) for index, why in sorted(faults.items())]
+        kept = [index for index in range(len(split)) if index not in faults]
+        told = [*split.faults, *found]
+        report = write_report(self._source(name), f"{self.name}-{self.language}-{name}-training-texts", told)
+        warn_once(self.left_out(name, found, len(split), report))
+        if not kept:
+            raise DataError(self.nothing_left(name, told, len(split), report))
+        return RecordingsSplit([split.rows[i] for i in kept], [split.sounds[i] for i in kept], told, report)
 
     def _load(self, split: str, limit: int | None, longest: float | None, purpose: str) -> RecordingsSplit:
         if limit is not None and limit < 1:

@@ -115,24 +115,36 @@ class Bench:
         return model.to(device())
 
     @cached_property
-    def _train(self) -> Split:
+    def _pool(self) -> tuple[Split, list[list[int]]]:
+        """The training pool and its labels, without transcripts that the model has no room for."""
         if self._home is not self:
-            return self._home._train
-        return self.corpus.load_for_training(self.spec.corpus.train, self.spec.training.utterances)
+            return self._home._pool
+        name = self.spec.corpus.train
+        split = self.corpus.load_for_training(name, self.spec.training.utterances)
+        labels = tokenise(split.texts, self.processor)
+        room = self._loaded[0].config.max_target_positions
+        faults = {
+            index: f"its transcript is {len(label)} tokens long, and the model has room for {room}"
+            for index, label in enumerate(labels)
+            if len(label) > room
+        }
+        if faults:
+            split = self.corpus.without(split, name, faults)
+            labels = [label for index, label in enumerate(labels) if index not in faults]
+        return split, labels
 
     @cached_property
     def train_hash(self) -> str:
         """Hash of the training pool that was really used."""
-        return self._train.data_hash
+        return self._pool[0].data_hash
 
     @cached_property
     def material(self) -> Tokenised:
         """The training pool."""
         if self._home is not self:
             return self._home.material
-        split = self._train
-        features = log_mels(split, self.processor.feature_extractor)
-        return Tokenised(features, tokenise(split.texts, self.processor))
+        split, labels = self._pool
+        return Tokenised(log_mels(split, self.processor.feature_extractor), labels)
 
     @cached_property
     def evaluations(self) -> dict[str, Evaluation]:
@@ -155,21 +167,10 @@ class Bench:
         """
         check_decoding(self._loaded[0], self.corpus.language, self.spec.decoding)
         check_parts(self._loaded[0], self.spec.training.accumulate)
-        _ = self.structure
+        _ = self.structure, self._pool  # what is refused is told before features are made, which may take hours
         if any((item.seconds > window_of(self.processor)).any() for item in self.evaluations.values()):
             check_stamps(self._loaded[0])
-        self._check_labels()
-
-    def _check_labels(self) -> None:
-        """Name the first transcript that is longer than the model can say, before a Fit stumbles over it."""
-        room = self._loaded[0].config.max_target_positions
-        split = self._train
-        for key, label in zip(split.ids, self.material.labels, strict=True):
-            if len(label) > room:
-                raise DataError(
-                    f"utterance {key} of split {self.spec.corpus.train!r}: its transcript is {len(label)} tokens long, "
-                    f"and the model has room for {room}; shorten it or leave it out"
-                )
+        _ = self.material
 
 
 _SHARED = ("model", "corpus", "training split", "training pool")
