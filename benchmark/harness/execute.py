@@ -8,18 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmark.api import Calibrate, Prune, Quantise, Refill, Rewind, Rule, Step
-from benchmark.errors import SpecError
+from benchmark.api import Prune
 from benchmark.harness.augment import hiding
 from benchmark.harness.batches import stream_order
 from benchmark.harness.bench import Bench, device
-from benchmark.harness.calibration import calibrate
+from benchmark.harness.between import carry_out
+from benchmark.harness.callback import Progress
 from benchmark.harness.checkpoints import Checkpoints
 from benchmark.harness.environment import environment
 from benchmark.harness.looking import Eyes, Looks
 from benchmark.harness.seeds import derive
-from benchmark.harness.state import NodeLost, State, Workshop, snapshot
-from benchmark.harness.training import Progress, fit
+from benchmark.harness.state import State, Workshop, snapshot
+from benchmark.harness.training import Given, fit
 from benchmark.harness.tree import CellPath, Node, Tree
 from benchmark.harness.unfinished import spent
 from benchmark.harness.watch import Stopped
@@ -27,9 +27,9 @@ from benchmark.measure.counting import macs, nonzero, parameters
 from benchmark.measure.decoding import Decoding
 from benchmark.measure.long_form import transcribe_all
 from benchmark.measure.memory import weight_bytes
-from benchmark.pruning.applying import prune_, write_
 from benchmark.pruning.budgets import allowance, check_budget, reached
-from benchmark.pruning.propagation import compacted, constants, refilled
+from benchmark.pruning.propagation import compacted
+from benchmark.specs import Training
 from benchmark.store.records import MODEL, PLAN, Attempt, Record, clear_uncommitted
 from benchmark.whisper.masking import Masker
 from benchmark.whisper.plan import Plan
@@ -41,71 +41,6 @@ from benchmark.whisper.vocabulary import processor_of
 
 DECODER_POSITION = 31
 """Decoder position at which a token's MACs are counted: 32 keys in the self-attention cache."""
-
-
-def _apply(
-    steps: tuple[Step, ...],
-    state: State,
-    rewind_to: dict[int, str | None],
-    bench: Bench,
-    shop: Workshop,
-    seed: int,
-    *,
-    training: bool,
-) -> State:
-    """Carry out the steps between two Fits on a state; only where ``training`` goes on is an optimiser rewound.
-
-    Raises:
-        BudgetMissedError: a rule's plan misses the rule's own budget.
-        NodeLost: a node to rewind to is gone from the cache.
-    """
-    for step in steps:
-        if isinstance(step, Prune):
-            state = _prune(step.rule, state, bench, seed)
-        elif isinstance(step, Calibrate):
-            found, passes = calibrate(step, state, bench, seed)
-            ledger = dataclasses.replace(state.ledger, calibration_passes=state.ledger.calibration_passes + passes)
-            state = dataclasses.replace(state, statistics={**state.statistics, **found}, ledger=ledger)
-        elif isinstance(step, Refill):
-            state = _refill(step, state, bench)
-        elif isinstance(step, Quantise):
-            state = dataclasses.replace(state, plan=state.plan.then(Plan(quantised=step.kind)))
-        elif isinstance(step, Rewind):
-            node = rewind_to[step.to_step]
-            past = shop.load(node, optimizer=training)
-            if training and node is not None and past.optimizer is None:
-                raise NodeLost(node, f"node {node} has no optimiser to rewind to")
-            state = _refolded(dataclasses.replace(state, weights=past.weights, optimizer=past.optimizer), bench)
-        else:
-            raise SpecError(f"{type(step).__name__} is no step that can be carried out here")
-    return state
-
-
-def _prune(rule: Rule, state: State, bench: Bench, seed: int) -> State:
-    """Return the state under the rule's plan, with what the rule and dead parts change of plan and weights."""
-    model = bench.model(state)
-    view = View(model, bench.structure, state.plan, derive(seed, "method"), state.statistics)
-    pruned = prune_(rule, view, model)
-    decided = state.decided.then(pruned.decided)
-    return dataclasses.replace(state, plan=pruned.plan, decided=decided, weights=snapshot(model))
-
-
-def _refolded(state: State, bench: Bench) -> State:
-    """Return a rewound state in whose biases stands what its dead parts put out constantly: it was folded later."""
-    model = bench.model(state)
-    found = constants(View(model, bench.structure, Plan(), 0), state.decided)
-    if not found:
-        return state
-    write_(model, found)
-    return dataclasses.replace(state, weights=snapshot(model))
-
-
-def _refill(step: Refill, state: State, bench: Bench) -> State:
-    """Return the state whose zeros inside what is kept are weights like all others, at zero."""
-    model = bench.model(state)
-    Masker(model, bench.structure, state.plan).apply_()
-    plan = refilled(bench.structure, state.plan, compact=step.compact)
-    return dataclasses.replace(state, plan=plan, weights=snapshot(model))
 
 
 def train_node(
@@ -123,36 +58,23 @@ def train_node(
         FloatingPointError: the loss or a weight is not finite.
         LookFailedError: whoever looked raised.
     """
-    recipe = tree.spec.training
-    state = _apply(node.before, shop.load(node.parent), node.rewind_to, bench, shop, seed, training=True)
+    recipe, material = tree.spec.training, bench.material
+    state = carry_out(node.before, shop.load(node.parent), node.rewind_to, bench, shop, seed, training=True)
     model = bench.model(state)
-    view = View(model, bench.structure, state.plan, derive(seed, "method"))
-    masker = Masker(model, bench.structure, state.plan)
     looks = None if eyes is None else Looks(eyes, model, state.plan, node.start)
-    material = bench.material
-    lengths = [len(label) for label in material.labels] if recipe.group_by_length else None
-    order = stream_order(len(material.labels), recipe.batch, seed, node.start, node.fit.steps, lengths)
     # What a look has seen is told once, to the study of that trial: a watched Fit begins again with its trial.
     checkpoints = Checkpoints.of(recipe, shop.run, node.id) if looks is None else None
-    trained = fit(
-        model,
-        material,
-        order,
-        recipe,
-        steps=node.fit.steps,
-        seed=derive(seed, "fit", node.start) % 2**31,
-        penalty=node.fit.penalty,
-        view=view,
-        masker=masker,
-        optimizer=state.optimizer,
+    given = dataclasses.replace(
+        _given(node, recipe, state, model, bench, seed),
         progress=progress,
-        teacher=bench.model(State()) if node.fit.loss == "ce+kd" else None,
         look=looks,
-        hide=hiding(recipe.spec_augment, material.features.shape[1:], seed=seed, first=node.start * recipe.batch),
         checkpoints=checkpoints,
         logs=shop.run / "work" / "logs" / node.id,
     )
-    ledger = state.ledger.after(trained, taught=node.fit.loss == "ce+kd")
+    lengths = [len(label) for label in material.labels] if recipe.group_by_length else None
+    order = stream_order(len(material.labels), recipe.batch, seed, node.start, node.fit.steps, lengths)
+    trained = fit(model, material, order, recipe, given)
+    ledger = state.ledger.after(trained, taught=given.teacher is not None)
     if looks is not None:
         ledger.watched, ledger.seconds = looks.told(), ledger.seconds - looks.seconds  # looking is no training
         if looks.reason is not None:
@@ -165,12 +87,26 @@ def train_node(
     return None
 
 
+def _given(node: Node, recipe: Training, state: State, model: Any, bench: Bench, seed: int) -> Given:
+    """Return what the node's Fit depends on besides data and recipe."""
+    return Given(
+        steps=node.fit.steps,
+        seed=derive(seed, "fit", node.start) % 2**31,
+        penalty=node.fit.penalty,
+        view=View(model, bench.structure, state.plan, derive(seed, "method")),
+        masker=Masker(model, bench.structure, state.plan),
+        optimizer=state.optimizer,
+        teacher=bench.model(State()) if node.fit.loss == "ce+kd" else None,
+        hide=hiding(recipe.spec_augment, bench.material.features.shape[1:], seed=seed, first=node.start * recipe.batch),
+    )
+
+
 def evaluate(path: CellPath, bench: Bench, shop: Workshop, run: Path, progress: Progress | None) -> Record:
     """Carry out what is left of a cell's program, operate, decode, count, and commit the record."""
     began = time.perf_counter()
     cell, structure = path.cell, bench.structure
     state = shop.load(path.last, optimizer=False)
-    state = _apply(path.tail, state, path.rewind_to, bench, shop, cell.seed, training=False)
+    state = carry_out(path.tail, state, path.rewind_to, bench, shop, cell.seed, training=False)
     smallest = max([step.rule.smallest(structure) for step in path.program if isinstance(step, Prune)], default=1)
     check_budget(state.plan, structure, cell.budget, smallest)
     if cell.budget.kind != "prunable_stored":  # a stored budget counts what is compact: there the rule decides it

@@ -182,7 +182,7 @@ def build(splits: Mapping[str, Split], spec: NanoSpec, progress: Any = None) -> 
     """
     from benchmark.corpora.features import log_mels
     from benchmark.harness.batches import Tokenised
-    from benchmark.harness.training import fit
+    from benchmark.harness.training import Given, fit
     from benchmark.specs import Training
 
     processor = build_processor([text for split in splits.values() for text in split.texts], spec)
@@ -205,7 +205,13 @@ def build(splits: Mapping[str, Split], spec: NanoSpec, progress: Any = None) -> 
         WarpedFeatures(features, spec.warp, spec.seed),  # type: ignore[arg-type]
         [ids for some in labels for ids in some],
     )
-    fit(model, material, order, recipe, steps=spec.steps, seed=derive(spec.seed, "fit") % 2**31, progress=progress)
+    fit(
+        model,
+        material,
+        order,
+        recipe,
+        Given(steps=spec.steps, seed=derive(spec.seed, "fit") % 2**31, progress=progress),
+    )
     model.config.dropout = 0.0
     if len(splits) > 1:  # the one who speaks decides
         processor.tokenizer.language = processor.tokenizer.task = None

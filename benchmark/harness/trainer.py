@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
 from benchmark.api import Penalty
 from benchmark.errors import SpecError
 from benchmark.harness.batches import IGNORED_LABEL
+from benchmark.specs import Training
 from benchmark.whisper.view import View
 
 KD_WEIGHT, TEMPERATURE = 0.8, 2.0
@@ -140,3 +143,28 @@ class FitTrainer(Seq2SeqTrainer):
         if penalty is not None:
             loss = loss + penalty
         return (loss, outputs) if return_outputs else loss
+
+
+@contextmanager
+def as_told(model: Any, recipe: Training) -> Iterator[None]:
+    """Train as the recipe says, whatever the model's configuration holds, which is given back after that.
+
+    Hugging Face's SpecAugment would draw once a micro-batch: it is off, and ``harness.augment`` takes its place. With
+    ``checkpointing``, each layer's activations are computed again on the way back.
+    """
+    config = model.config
+    before = config.apply_spec_augment, config.use_cache
+    config.apply_spec_augment = False
+    word = (
+        "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+    )  # as transformers renamed it
+    if recipe.checkpointing:
+        config.use_cache = False  # which training does not need, and checkpointing cannot have
+        enable = getattr(model, f"{word}_checkpointing_enable")
+        enable(**{f"{word}_checkpointing_kwargs": {"use_reentrant": False}})
+    try:
+        yield
+    finally:
+        config.apply_spec_augment, config.use_cache = before
+        if recipe.checkpointing:
+            getattr(model, f"{word}_checkpointing_disable")()

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,27 +25,52 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Subset
-from transformers import Seq2SeqTrainingArguments, TrainerCallback
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import Dataset, Subset
+from transformers import Seq2SeqTrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from benchmark.api import OptimizerStep, Penalty
 from benchmark.errors import SpecError
 from benchmark.harness.batches import BatchStream, Hide, Tokenised, check_parts, collate
-from benchmark.harness.checkpoints import Checkpoints, Progressed, restore
+from benchmark.harness.callback import FitCallback, Look, Progress
+from benchmark.harness.checkpoints import Checkpoints, Progressed
 from benchmark.harness.environment import here
-from benchmark.harness.optimizer import adam_metric, counters_on_cpu_, make_optimizer, optimizer_state, rate
-from benchmark.harness.state import each_once
+from benchmark.harness.optimizer import adam_metric, make_optimizer, optimizer_state, rate
+from benchmark.harness.state import Moments, each_once
 from benchmark.harness.trackers import LOOKS, logging_into, trackers
-from benchmark.harness.trainer import FitTrainer
+from benchmark.harness.trainer import FitTrainer, as_told
 from benchmark.specs import Tracker, Training
 from benchmark.whisper.masking import Masker
 from benchmark.whisper.view import View
 
-Progress = Callable[[int, int], None]
-"""Called with (steps done, steps in all)."""
-Look = Callable[[int], bool]
-"""Called with the steps done, after each but the last; whether the Fit ends here."""
+
+@dataclass(frozen=True)
+class Given:
+    """What a Fit is given besides the model, the data and the recipe."""
+
+    steps: int
+    """Optimiser steps; the learning rate warms up and decays within them."""
+    seed: int
+    """Of what is random inside the model (dropout)."""
+    penalty: Penalty | None = None
+    view: View | None = None
+    """Of the model, for the penalty."""
+    masker: Masker | None = None
+    """Whose weights stay exactly zero."""
+    optimizer: Moments | None = None
+    """Moments to begin with, by parameter name."""
+    teacher: Any = None
+    """A model of the same outputs: ``distillation`` is added to the loss."""
+    hide: Hide | None = None
+    """SpecAugment; the model's own is switched off."""
+    progress: Progress | None = None
+    look: Look | None = None
+    """May end the Fit early; what it does must leave no trace in what is trained (``harness.watch``)."""
+    checkpoints: Checkpoints | None = None
+    """Those of an earlier process are gone on from; they remain for the caller to drop once all is safe."""
+    logs: Path | None = None
+    """The folder that trackers write into; without it none is told."""
 
 
 @dataclass
@@ -66,46 +91,6 @@ class Trained:
     """Devices, threads and commits that its steps were done under, each once: several where a killed Fit went on."""
     skipped: int = 0
     """Steps that fp16 skipped because a gradient overflowed: the data went by, and the weights stayed."""
-
-
-@dataclass
-class FitCallback(TrainerCallback):
-    """After each optimiser step: the proximal step, then pruned weights back to exactly zero; and who else is told."""
-
-    adam: torch.optim.AdamW
-    masker: Masker | None
-    progress: Progress | None
-    look: Look | None = None
-    begun: Progressed = field(default_factory=Progressed)
-    """What an earlier process did of this Fit."""
-    proximal: Callable[[], None] | None = None
-    checkpoint: Callable[[int], None] | None = None
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Undo a part of what preparing the optimiser for its device did."""
-        counters_on_cpu_(self.adam)
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Go on with the random generators of the checkpoint: what set up this process has drawn from them too."""
-        if state.global_step == 0 and self.begun.generators is not None:
-            restore(self.begun.generators)
-
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take the proximal step and re-apply the masks: momentum moves a weight even where its gradient is zero."""
-        if self.proximal is not None:
-            self.proximal()
-        if self.masker is not None:
-            self.masker.apply_()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Tell the progress bar, and whoever looks: it may end the Fit."""
-        done, of = self.begun.steps + state.global_step, self.begun.steps + state.max_steps
-        if self.progress is not None:
-            self.progress(done, of)
-        if self.look is not None and done < of and self.look(done):
-            control.should_training_stop = True
-        elif self.checkpoint is not None and done < of:
-            self.checkpoint(done)
 
 
 def _arguments(
@@ -148,13 +133,6 @@ def _arguments(
     return arguments
 
 
-def _proximal_step(trainer: FitTrainer, adam: torch.optim.AdamW, penalty: Penalty, view: View) -> None:
-    if trainer.accelerator.optimizer_step_was_skipped:  # fp16 overflow: the weights did not move, nor may they now
-        return
-    lr = float(adam.param_groups[0]["lr"])
-    penalty.prox_(view, OptimizerStep(lr, lambda matrix: adam_metric(adam, view.parameter(matrix))))
-
-
 def _check_finite(model: Any, loss: float, penalty: Penalty | None, steps: int) -> None:
     if not np.isfinite(loss):
         besides = f" (with {type(penalty).__name__} in it)" if penalty is not None and not penalty.proximal else ""
@@ -164,147 +142,132 @@ def _check_finite(model: Any, loss: float, penalty: Penalty | None, steps: int) 
             raise FloatingPointError(f"{name} is not finite after {steps} steps of training")
 
 
-def fit(
-    model: Any,
-    material: Tokenised,
-    order: np.ndarray,
-    recipe: Training,
-    *,
-    steps: int,
-    seed: int,
-    penalty: Penalty | None = None,
-    view: View | None = None,
-    masker: Masker | None = None,
-    optimizer: dict[str, dict[str, torch.Tensor]] | None = None,
-    progress: Progress | None = None,
-    teacher: Any = None,
-    look: Look | None = None,
-    hide: Hide | None = None,
-    checkpoints: Checkpoints | None = None,
-    logs: Path | None = None,
-) -> Trained:
-    """Train ``model`` in place for ``steps`` optimiser steps over ``order`` (shape ``(steps * batch,)``).
+def _proximal_step(trainer: FitTrainer, adam: torch.optim.AdamW, penalty: Penalty, view: View) -> None:
+    if trainer.accelerator.optimizer_step_was_skipped:  # fp16 overflow: the weights did not move, nor may they now
+        return
+    lr = float(adam.param_groups[0]["lr"])
+    penalty.prox_(view, OptimizerStep(lr, lambda matrix: adam_metric(adam, view.parameter(matrix))))
 
-    The learning rate warms up and decays within this call. Masked weights stay exactly zero. ``seed`` fixes what
-    is random inside the model (dropout). A ``teacher`` of the same outputs adds ``distillation`` to the loss. ``look``
-    may end the Fit early; what it does must leave no trace in what is trained (``harness.watch``). ``hide`` is
-    SpecAugment; the model's own is switched off. ``checkpoints`` of an earlier process are gone on from, and remain for
-    the caller to drop once what the Fit has made is safe. Trackers write into the folder ``logs``; without it none is
-    told.
+
+@dataclass(frozen=True)
+class _Run:
+    """A Fit that is under way in this process."""
+
+    model: Any
+    recipe: Training
+    given: Given
+    begun: Progressed
+    """What an earlier process did of it."""
+    adam: torch.optim.AdamW
+    schedule: LambdaLR
+    began: float
+    """When this process began, by ``time.perf_counter``."""
+
+    @classmethod
+    def begin(cls, model: Any, recipe: Training, given: Given) -> _Run:
+        """Return one that goes on from the newest checkpoint, or begins with the moments that it is given."""
+        began = time.perf_counter()
+        begun = given.checkpoints.load(model) if given.checkpoints is not None else Progressed()
+        penalty, view = given.penalty, given.view
+        pulled = penalty.pulls(view.structure) if penalty is not None and view is not None else ()
+        adam = make_optimizer(model, recipe, begun.moments or given.optimizer, set(pulled))
+        schedule = LambdaLR(adam, partial(_rate, recipe=recipe, steps=given.steps, done=begun.scheduled))
+        return cls(model, recipe, given, begun, adam, schedule, began)
+
+    def trainer(self, stream: Dataset[dict[str, Any]], folder: str, told: list[Tracker]) -> FitTrainer:
+        """Return what trains on the stream's part that is left."""
+        given, recipe, begun = self.given, self.recipe, self.begun
+        name = None if given.logs is None else given.logs.name
+        arguments = _arguments(recipe, given.steps - begun.steps, given.seed, folder, told, name)
+        check_parts(self.model, recipe.accumulate * arguments.world_size)
+        callback = FitCallback(self.adam, given.masker, given.progress, given.look, begun)
+        trainer = FitTrainer(
+            model=self.model,
+            args=arguments,
+            train_dataset=stream,
+            data_collator=collate,
+            callbacks=[callback],
+            optimizers=(self.adam, self.schedule),
+            penalty=given.penalty,
+            view=given.view,
+            teacher=given.teacher,
+            done=begun.steps,
+        )
+        if begun.scaler is not None and trainer.accelerator.scaler is not None:
+            trainer.accelerator.scaler.load_state_dict(begun.scaler)
+        if given.penalty is not None and given.view is not None and given.penalty.proximal:
+            callback.proximal = partial(_proximal_step, trainer, self.adam, given.penalty, given.view)
+        if given.checkpoints is not None:
+            callback.checkpoint = partial(self.checkpoint, given.checkpoints, trainer)
+        for noisy in (PrinterCallback, ProgressCallback):
+            trainer.remove_callback(noisy)
+        return trainer
+
+    def reached(self, trainer: FitTrainer) -> Progressed:
+        """Return what the Fit has come to; all processes call it."""
+        scaler = trainer.accelerator.scaler
+        return Progressed(
+            steps=self.begun.steps + int(trainer.state.global_step),
+            scheduled=self.begun.scheduled + self.schedule.last_epoch,
+            seconds=self.begun.seconds + time.perf_counter() - self.began,
+            trained_on=each_once(self.begun.trained_on, [here()]),
+            losses=torch.cat([self.begun.losses, trainer.losses]),
+            moments=optimizer_state(self.model, self.adam),
+            scaler=None if scaler is None else scaler.state_dict(),
+        )
+
+    def checkpoint(self, checkpoints: Checkpoints, trainer: FitTrainer, done: int) -> None:
+        """Write a checkpoint after ``done`` steps of the Fit where one is due."""
+        if checkpoints.due(done):
+            checkpoints.save(self.model, self.reached(trainer), trainer.agree)
+
+
+def fit(model: Any, material: Tokenised, order: np.ndarray, recipe: Training, given: Given) -> Trained:
+    """Train ``model`` in place for ``given.steps`` optimiser steps over ``order`` (shape ``(steps * batch,)``).
 
     Raises:
         FloatingPointError: the loss or a weight is not finite.
         SpecError: fp16 without a GPU; a batch that cannot be cut into equal parts, or must not be, as the model has
             dropout; a tracker that is not installed.
     """
-    began = time.perf_counter()
-    told = trackers(recipe) if logs is not None else []
-    begun = checkpoints.load(model) if checkpoints is not None else Progressed()
-    pulled = penalty.pulls(view.structure) if penalty is not None and view is not None else ()
-    adam = make_optimizer(model, recipe, begun.moments or optimizer, set(pulled))
-    callback = FitCallback(adam, masker, progress, look, begun)
-    shape = partial(_rate, recipe=recipe, steps=steps, done=begun.scheduled)
-    schedule = torch.optim.lr_scheduler.LambdaLR(adam, shape)
-    stream = BatchStream(material, order, hide)
-    with tempfile.TemporaryDirectory() as folder, logging_into(logs, told), _as_told(model, recipe):
-        arguments = _arguments(recipe, steps - begun.steps, seed, folder, told, None if logs is None else logs.name)
-        check_parts(model, recipe.accumulate * arguments.world_size)
-        trainer = FitTrainer(
-            model=model,
-            args=arguments,
-            train_dataset=Subset(stream, range(begun.steps * recipe.batch, len(order))),
-            data_collator=collate,
-            callbacks=[callback],
-            optimizers=(adam, schedule),
-            penalty=penalty,
-            view=view,
-            teacher=teacher,
-            done=begun.steps,
-        )
-        if begun.scaler is not None and trainer.accelerator.scaler is not None:
-            trainer.accelerator.scaler.load_state_dict(begun.scaler)
-        if penalty is not None and view is not None and penalty.proximal:
-            callback.proximal = partial(_proximal_step, trainer, adam, penalty, view)
-        if checkpoints is not None:
-            callback.checkpoint = partial(_checkpoint, checkpoints, trainer, adam, schedule, begun, began)
-        for noisy in (PrinterCallback, ProgressCallback):
-            trainer.remove_callback(noisy)
-        if masker is not None:
-            masker.apply_()
-            masker.attach()
-        try:
+    told = trackers(recipe) if given.logs is not None else []
+    run = _Run.begin(model, recipe, given)
+    stream = Subset(BatchStream(material, order, given.hide), range(run.begun.steps * recipe.batch, len(order)))
+    with tempfile.TemporaryDirectory() as folder, logging_into(given.logs, told), as_told(model, recipe):
+        trainer = run.trainer(stream, folder, told)
+        with _held(given.masker):
             trainer.train()
-        finally:
-            if masker is not None:
-                masker.detach()
-    losses = torch.cat([begun.losses, trainer.losses])
-    loss = float(losses.double().mean())
-    _check_finite(model, loss, penalty, steps)
-    done = begun.steps + int(trainer.state.global_step)
-    used = order[: done * recipe.batch]
+    reached = run.reached(trainer)
+    loss = float(reached.losses.double().mean())
+    _check_finite(model, loss, given.penalty, given.steps)
+    used = order[: reached.steps * recipe.batch]
     return Trained(
-        optimizer=optimizer_state(model, adam),
-        steps=done,
-        seconds=begun.seconds + time.perf_counter() - began,
+        optimizer=reached.moments or {},
+        steps=reached.steps,
+        seconds=reached.seconds,
         utterances=len(used),
         tokens=sum(len(material.labels[int(index)]) for index in used),
         loss=loss,
-        losses=losses.tolist(),
-        trained_on=each_once(begun.trained_on, [here()]),
-        skipped=done - begun.scheduled - schedule.last_epoch,
+        losses=reached.losses.tolist(),
+        trained_on=reached.trained_on,
+        skipped=reached.steps - reached.scheduled,
     )
+
+
+@contextmanager
+def _held(masker: Masker | None) -> Iterator[None]:
+    """Keep pruned weights at zero, and out of gradients, for a while."""
+    if masker is None:
+        yield
+        return
+    masker.apply_()
+    masker.attach()
+    try:
+        yield
+    finally:
+        masker.detach()
 
 
 def _rate(step: int, *, recipe: Training, steps: int, done: int) -> float:
     """Return the share of the peak rate at a step of this process, before which ``done`` were done by another."""
     return rate(done + step, recipe, steps)
-
-
-@contextmanager
-def _as_told(model: Any, recipe: Training) -> Iterator[None]:
-    """Train as the recipe says, whatever the model's configuration holds, which is given back after that.
-
-    Hugging Face's SpecAugment would draw once a micro-batch: it is off, and ``harness.augment`` takes its place. With
-    ``checkpointing``, each layer's activations are computed again on the way back.
-    """
-    config = model.config
-    before = config.apply_spec_augment, config.use_cache
-    config.apply_spec_augment = False
-    word = (
-        "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
-    )  # as transformers renamed it
-    if recipe.checkpointing:
-        config.use_cache = False  # which training does not need, and checkpointing cannot have
-        enable = getattr(model, f"{word}_checkpointing_enable")
-        enable(**{f"{word}_checkpointing_kwargs": {"use_reentrant": False}})
-    try:
-        yield
-    finally:
-        config.apply_spec_augment, config.use_cache = before
-        if recipe.checkpointing:
-            getattr(model, f"{word}_checkpointing_disable")()
-
-
-def _checkpoint(
-    checkpoints: Checkpoints,
-    trainer: FitTrainer,
-    adam: torch.optim.AdamW,
-    schedule: torch.optim.lr_scheduler.LambdaLR,
-    begun: Progressed,
-    began: float,
-    done: int,
-) -> None:
-    """Write a checkpoint after ``done`` steps of the Fit where one is due."""
-    if not checkpoints.due(done):
-        return
-    scaler = trainer.accelerator.scaler
-    reached = Progressed(
-        steps=done,
-        scheduled=begun.scheduled + schedule.last_epoch,
-        seconds=begun.seconds + time.perf_counter() - began,
-        trained_on=each_once(begun.trained_on, [here()]),
-        losses=torch.cat([begun.losses, trainer.losses]),
-        moments=optimizer_state(trainer.model, adam),
-        scaler=None if scaler is None else scaler.state_dict(),
-    )
-    checkpoints.save(trainer.model, reached, trainer.agree)

@@ -17,7 +17,7 @@ from torch import multiprocessing
 
 from benchmark.harness.batches import Tokenised, stream_order
 from benchmark.harness.checkpoints import Checkpoints
-from benchmark.harness.training import fit
+from benchmark.harness.training import Given, fit
 from benchmark.pruning.penalties import Solver, SparseGroupLasso
 from benchmark.specs import Training
 from benchmark.whisper.masking import Masker
@@ -56,12 +56,14 @@ def trained(
         data,
         order,
         recipe,
-        steps=STEPS,
-        seed=0,
-        penalty=penalty,
-        view=view,
-        masker=masker,
-        checkpoints=checkpoints,
+        Given(
+            steps=STEPS,
+            seed=0,
+            penalty=penalty,
+            view=view,
+            masker=masker,
+            checkpoints=checkpoints,
+        ),
     )
     weights = {matrix.name: model.get_parameter(matrix.name).detach().clone() for matrix in structure.matrices}
     return {**weights, "losses": torch.tensor(done.losses), "seen": torch.tensor([done.utterances, done.tokens])}

@@ -13,7 +13,7 @@ import torch
 import benchmark
 from benchmark.cli.main import invoke
 from benchmark.harness.bench import Bench
-from benchmark.harness.execute import _apply
+from benchmark.harness.between import carry_out
 from benchmark.harness.state import Workshop
 from benchmark.harness.tree import Tree, grow
 from benchmark.specs import Leaderboard
@@ -90,7 +90,7 @@ def test_a_rewind_gives_kept_weights_their_early_values_and_moments_and_pruned_o
     early, late = (shop.load(node) for node in path.nodes[:2])
     node = tree.nodes[path.nodes[2]]
     assert [type(step).__name__ for step in node.before] == ["Prune", "Rewind"]
-    state = _apply(node.before, late, node.rewind_to, bench, shop, 0, training=True)
+    state = carry_out(node.before, late, node.rewind_to, bench, shop, 0, training=True)
     assert state.optimizer and early.optimizer and state.weights and early.weights and late.weights
     for name, moments in early.optimizer.items():
         for part, value in moments.items():

@@ -22,7 +22,7 @@ from benchmark.harness.bench import Bench
 from benchmark.harness.checkpoints import MARK, Checkpoints, generators, restore
 from benchmark.harness.execute import train_node
 from benchmark.harness.state import Ledger, Workshop
-from benchmark.harness.training import Trained, fit
+from benchmark.harness.training import Given, Trained, fit
 from benchmark.harness.tree import Tree, grow
 from benchmark.pruning.penalties import SparseGroupLasso
 from benchmark.specs import Leaderboard, Training
@@ -61,13 +61,15 @@ def train(folder: Path | None, killed: int | None = None, accumulate: int = 1) -
         material(LENGTHS),
         stream_order(len(LENGTHS), BATCH, 0, 0, STEPS),
         Training(batch=BATCH, learning_rate=5e-3, weight_decay=0.1, warmup=0.4, accumulate=accumulate),
-        steps=STEPS,
-        seed=3,
-        penalty=PENALTY,
-        view=View(model, structure, plan, 0),
-        masker=Masker(model, structure, plan),
-        progress=progress,
-        checkpoints=None if folder is None else Checkpoints(folder, EVERY),
+        Given(
+            steps=STEPS,
+            seed=3,
+            penalty=PENALTY,
+            view=View(model, structure, plan, 0),
+            masker=Masker(model, structure, plan),
+            progress=progress,
+            checkpoints=None if folder is None else Checkpoints(folder, EVERY),
+        ),
     )
     return trained, model
 
@@ -143,7 +145,7 @@ def test_one_that_accumulates_goes_on_too(tmp_path: Path) -> None:
 
 def test_the_generators_matter(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The test before would not see a state that nothing depends on."""
-    monkeypatch.setattr("benchmark.harness.training.restore", lambda found: None)
+    monkeypatch.setattr("benchmark.harness.callback.restore", lambda found: None)
     assert train(killed)[0].losses != train(None)[0].losses
 
 

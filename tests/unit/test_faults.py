@@ -19,7 +19,7 @@ from benchmark.errors import SpecError
 from benchmark.harness.batches import Tokenised, stream_order
 from benchmark.harness.optimizer import rate
 from benchmark.harness.state import NodeLost, State, Workshop
-from benchmark.harness.training import fit
+from benchmark.harness.training import Given, fit
 from benchmark.harness.tree import checked_program, grow
 from benchmark.registry import REGISTRY
 from benchmark.specs import Leaderboard, Training
@@ -87,7 +87,7 @@ def test_a_loss_that_is_not_finite_is_an_error() -> None:
     view = View(model, Structure.of(model), Plan(), 0)
     recipe = Training(batch=2)
     with pytest.raises(FloatingPointError, match=r"loss \(with Poison in it\) became nan"):
-        fit(model, data, stream_order(4, 2, 0, 0, 3), recipe, steps=3, seed=0, penalty=Poison(), view=view)
+        fit(model, data, stream_order(4, 2, 0, 0, 3), recipe, Given(steps=3, seed=0, penalty=Poison(), view=view))
 
 
 # --- a run --------------------------------------------------------------------------------------------------------

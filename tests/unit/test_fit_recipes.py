@@ -15,7 +15,7 @@ from benchmark.errors import SpecError
 from benchmark.harness import training
 from benchmark.harness.augment import covered, hiding
 from benchmark.harness.batches import MEGABATCH, BatchStream, collate, stream_order
-from benchmark.harness.training import FitTrainer, Trained, fit
+from benchmark.harness.training import FitTrainer, Given, Trained, fit
 from benchmark.pruning.penalties import SparseGroupLasso
 from benchmark.specs import SpecAugment, Training
 from benchmark.whisper.plan import Plan
@@ -45,7 +45,7 @@ def trained(
     view = View(model, Structure.of(model), Plan(), 0)
     teacher = tiny_whisper(d=16, layers=(2, 2), heads=2, ffn=16, vocab=30, frames=16, targets=12, seed=3)
     held: dict[str, Any] = {"penalty": penalty, "view": view, "teacher": teacher if teach else None}
-    return fit(model, material(LENGTHS), order, settings, steps=STEPS, seed=0, **held), model
+    return fit(model, material(LENGTHS), order, settings, Given(steps=STEPS, seed=0, **held)), model
 
 
 def distance(one: Any, other: Any) -> float:
@@ -191,7 +191,7 @@ def test_a_step_whose_gradients_overflow_leaves_weights_and_schedule_alone(
     recipe = Training(batch=BATCH, learning_rate=5e-3)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(training, "rate", lambda step, recipe, steps: _rate(step, recipe, STEPS))
-    fit(other, material(LENGTHS), order, recipe, steps=STEPS - 1, seed=0, penalty=penalty, view=view)
+    fit(other, material(LENGTHS), order, recipe, Given(steps=STEPS - 1, seed=0, penalty=penalty, view=view))
     assert distance(model, other) < 1e-5
     assert distance(model, model_of()) > 1e-2
 
@@ -277,7 +277,7 @@ def test_the_batch_that_is_trained_on_is_the_hidden_one_in_any_parts() -> None:
     def run(parts: int, hiding: Any) -> Any:
         model = model_of()
         settings = Training(batch=BATCH, learning_rate=5e-3, accumulate=parts)
-        fit(model, material(LENGTHS), order, settings, steps=STEPS, seed=0, hide=hiding)
+        fit(model, material(LENGTHS), order, settings, Given(steps=STEPS, seed=0, hide=hiding))
         return model
 
     assert distance(run(1, hide), run(4, hide)) < 2e-5

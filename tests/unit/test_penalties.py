@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from benchmark.api import OptimizerStep
 from benchmark.harness.batches import Tokenised, stream_order
 from benchmark.harness.optimizer import adam_metric, make_optimizer
-from benchmark.harness.training import fit
+from benchmark.harness.training import Given, fit
 from benchmark.pruning.penalties import GroupKind, SparseGroupLasso, families
 from benchmark.specs import Training
 from benchmark.whisper.plan import Plan
@@ -153,7 +153,7 @@ def trained(penalty: SparseGroupLasso | None, monkeypatch: pytest.MonkeyPatch | 
     data = Tokenised(draw.normal(size=(6, 8, 16)).astype(np.float16), [[4, 5, 6]] * 6)
     view = View(model, Structure.of(model), Plan(), 0)
     settings = Training(batch=2, learning_rate=1e-2, **recipe)
-    fit(model, data, stream_order(6, 2, 0, 0, 12), settings, steps=12, seed=0, penalty=penalty, view=view)
+    fit(model, data, stream_order(6, 2, 0, 0, 12), settings, Given(steps=12, seed=0, penalty=penalty, view=view))
     return view
 
 

@@ -10,7 +10,7 @@ import torch
 
 from benchmark.api import OptimizerStep, Penalty
 from benchmark.harness.batches import Tokenised, stream_order
-from benchmark.harness.training import fit
+from benchmark.harness.training import Given, fit
 from benchmark.pruning.penalties import GroupKind, SparseGroupLasso, families
 from benchmark.specs import Training
 from benchmark.whisper.plan import Plan
@@ -78,9 +78,11 @@ def test_the_penaltys_gradient_is_made_when_the_activations_are_gone() -> None:
         data,
         stream_order(4, 2, 0, 0, 3),
         Training(batch=2),
-        steps=3,
-        seed=0,
-        penalty=Late(),
-        view=view,
+        Given(
+            steps=3,
+            seed=0,
+            penalty=Late(),
+            view=view,
+        ),
     )
     assert _Look.seen == [True] * 3

@@ -16,7 +16,7 @@ from benchmark.harness import training
 from benchmark.harness.batches import Tokenised, stream_order
 from benchmark.harness.bench import device
 from benchmark.harness.state import Moments
-from benchmark.harness.training import fit
+from benchmark.harness.training import Given, fit
 from benchmark.pruning.penalties import Solver, SparseGroupLasso
 from benchmark.specs import Training
 from benchmark.whisper.plan import Plan
@@ -48,7 +48,7 @@ def trained(penalty: SparseGroupLasso | None, batch: int = BATCH, **recipe: Any)
     view = View(model, Structure.of(model), Plan(), 0)
     made = Training(batch=batch, learning_rate=5e-3, weight_decay=0.1, clip=1e6, **recipe)
     order = stream_order(8, BATCH, 0, 0, STEPS)
-    done = fit(model, material(), order, made, steps=STEPS, seed=0, penalty=penalty, view=view)
+    done = fit(model, material(), order, made, Given(steps=STEPS, seed=0, penalty=penalty, view=view))
     return view, done.optimizer
 
 

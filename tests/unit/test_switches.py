@@ -17,7 +17,7 @@ from benchmark.harness.bench import Bench, device
 from benchmark.harness.execute import train_node
 from benchmark.harness.state import Workshop
 from benchmark.harness.trainer import distillation
-from benchmark.harness.training import fit
+from benchmark.harness.training import Given, fit
 from benchmark.harness.tree import grow
 from benchmark.pruning.propagation import compacted, refilled
 from benchmark.registry import REGISTRY
@@ -104,7 +104,7 @@ def test_a_fit_with_a_teacher_follows_the_gradient_of_both_losses_and_leaves_the
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     recipe, data = RECIPE.model_copy(update={"clip": 1e9, "weight_decay": 0.0}), material()
     order = stream_order(UTTERANCES, recipe.batch, 7, 0, 1)
-    told = fit(ours, data, order, recipe, steps=1, seed=0, teacher=teacher)
+    told = fit(ours, data, order, recipe, Given(steps=1, seed=0, teacher=teacher))
     rows = order.tolist()
     longest = max(len(data.labels[row]) for row in rows)
     tokens = torch.tensor([[*data.labels[r], *[PAD] * (longest - len(data.labels[r]))] for r in rows], device=device())

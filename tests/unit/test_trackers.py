@@ -22,7 +22,7 @@ from benchmark.harness import trackers as module
 from benchmark.harness.batches import Tokenised, stream_order
 from benchmark.harness.checkpoints import Checkpoints
 from benchmark.harness.trackers import logging_into, trackers
-from benchmark.harness.training import fit
+from benchmark.harness.training import Given, fit
 from benchmark.spec_files import as_spec
 from benchmark.specs import Training
 from tests.tiny import tiny_whisper
@@ -103,7 +103,7 @@ def train(logs: Path | None, recipe: Training, checkpoints: Checkpoints | None =
 
     order = stream_order(6, 2, 0, 0, 6)
     held: dict[str, Any] = {"checkpoints": checkpoints, "logs": logs, "progress": progress}
-    return fit(model, data, order, recipe, steps=6, seed=0, **held)
+    return fit(model, data, order, recipe, Given(steps=6, seed=0, **held))
 
 
 class Told(TrainerCallback):

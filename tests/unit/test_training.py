@@ -16,9 +16,10 @@ import torch
 from benchmark.api import Budget, Fit, Model, Penalty, Prune, Rewind, Rule
 from benchmark.harness.batches import Tokenised, stream_order
 from benchmark.harness.bench import Bench, device
-from benchmark.harness.execute import _apply, train_node
+from benchmark.harness.between import carry_out
+from benchmark.harness.execute import train_node
 from benchmark.harness.state import Moments, Workshop
-from benchmark.harness.training import fit
+from benchmark.harness.training import Given, fit
 from benchmark.harness.tree import CellPath, Node, Tree, grow
 from benchmark.pruning.applying import prune_
 from benchmark.pruning.weights import MagnitudeWeights
@@ -130,7 +131,7 @@ def train(
     structure = Structure.of(model)
     view, masker = View(model, structure, plan, 0), Masker(model, structure, plan)
     held: dict[str, Any] = {"penalty": penalty, "view": view, "masker": masker, "optimizer": moments}
-    return fit(model, material(), order, recipe, steps=len(order) // recipe.batch, seed=0, **held).optimizer
+    return fit(model, material(), order, recipe, Given(steps=len(order) // recipe.batch, seed=0, **held)).optimizer
 
 
 @pytest.mark.parametrize("pruned", [False, True])
@@ -355,7 +356,7 @@ def test_a_rewind_takes_the_constants_of_dead_parts_from_the_weights_it_restores
     for node in nodes:
         train_node(node, chain, bench, shop, seed=0, progress=None)
     steps = (Prune(rule=KillRows()), Rewind(to_step=3))
-    state = _apply(steps, shop.load("b"), {3: "a"}, bench, shop, 0, training=False)
+    state = carry_out(steps, shop.load("b"), {3: "a"}, bench, shop, 0, training=False)
     assert len(state.plan.kept[bench.structure.groups[1].key]) == bench.structure.groups[1].count * 3 // 4
     ours, theirs = bench.model(state), bench.model(shop.load("a"))
     Masker(ours, bench.structure, state.plan).apply_()

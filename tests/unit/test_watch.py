@@ -21,7 +21,7 @@ from benchmark.harness.batches import Tokenised, stream_order
 from benchmark.harness.bench import Bench, device
 from benchmark.harness.looking import Eyes, Looks
 from benchmark.harness.state import Workshop
-from benchmark.harness.training import fit
+from benchmark.harness.training import Given, fit
 from benchmark.harness.tree import Tree, grow
 from benchmark.harness.watch import Watch
 from benchmark.harness.worker import Worker, claim
@@ -135,10 +135,12 @@ def trained(look: Callable[[Any, Plan], Looks] | None) -> tuple[Any, dict[str, A
         data,
         stream_order(4, 2, 0, 0, 6),
         recipe,
-        steps=6,
-        seed=5,
-        masker=Masker(model, structure, plan),
-        look=None if look is None else look(model, plan),
+        Given(
+            steps=6,
+            seed=5,
+            masker=Masker(model, structure, plan),
+            look=None if look is None else look(model, plan),
+        ),
     )
     return model, done.optimizer
 
