@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from benchmark.registry import REGISTRY
 from benchmark.specs import Leaderboard
 
 if TYPE_CHECKING:
+    from benchmark.api import Model
     from benchmark.harness.ready import Has
     from benchmark.harness.tree import Tree
     from benchmark.store.records import Record
@@ -51,6 +53,7 @@ def plan(
 
     chosen = options.read_spec(spec, methods, budgets, seeds, steps, normalizer, languages)
     trees, place = grown(chosen), options.place_of(chosen, out)
+    _check_languages(trees)
     folder, has = what_is_there(place)
     found = newest(folder)
     rows = [_row(path, found) for tree in trees for path in tree.cells]
@@ -140,20 +143,35 @@ def _disk(spec: Leaderboard, cells: int, found: dict[str, Record]) -> int | None
 
 
 def _parameter_bytes(spec: Leaderboard) -> int | None:
-    """Return the model's size in fp32, from the header of its safetensors file; None where it has no such file."""
-    folder = getattr(REGISTRY.get("model", spec.model.name, **spec.model.options), "folder", None)
-    if folder is None or not (Path(folder) / "model.safetensors").is_file():
-        return None
-    with (Path(folder) / "model.safetensors").open("rb") as file:
+    """Return the model's size in fp32, from the headers of its safetensors; None where they are not on this machine."""
+    source: Model = REGISTRY.get("model", spec.model.name, **spec.model.options)
+    index = source.file("model.safetensors.index.json")  # of a checkpoint in several files
+    names = (
+        ["model.safetensors"] if index is None else sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+    )
+    files = [source.file(name) for name in names]
+    return None if None in files else 4 * sum(_weights(path) for path in files if path is not None)
+
+
+def _weights(path: Path) -> int:
+    """Return how many weights a file holds."""
+    with path.open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    total = 0
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            weights = 1
-            for size in tensor["shape"]:
-                weights *= size
-            total += 4 * weights
-    return total
+    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+
+
+def _check_languages(trees: list[Tree]) -> None:
+    """Refuse a language that a model is known not to know, by the files of it that are on this machine.
+
+    Raises:
+        SpecError: it does not know it.
+    """
+    from benchmark.whisper.checkpoints import check_language
+
+    for tree in trees:
+        model, corpus = tree.spec.model, tree.spec.corpus
+        source: Model = REGISTRY.get("model", model.name, **model.options)
+        check_language(source, REGISTRY.get("corpus", corpus.name, **corpus.options).language)
 
 
 def _print(spec: Leaderboard, place: Path | str, rows: list[dict[str, Any]], costs: Costs) -> None:
