@@ -45,7 +45,7 @@ DEFINITIONS = (
     "**RTFx**: seconds of audio per second of decoding; **speed to dense**: the same, as a ratio to the model as it "
     "came in the same process; **peak memory**: what decoding takes at most in a fresh process, beyond its libraries.",
     "**Extra passes**: utterances passed through the model for calibration, or through a teacher.",
-    "**Train s**: seconds in training steps, on one thread.",
+    "**Train s**: seconds in training steps, on the devices and threads that the notes name.",
 )
 ESSENTIAL = 9
 """Weight of the columns that a table always has."""

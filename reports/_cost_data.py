@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmark.store.frame import AND
 from benchmark.store.front import non_dominated
 from reports import _content as content
 from reports._room import Told
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SECONDS, PASSES = "train_seconds", "extra_passes"
-AND = " + "
-"""Between the places of one cell (``benchmark.store.frame``)."""
 _USED = ["steps", "tokens", "calibration_passes", "teacher_passes"]
 COLUMNS = [
     *("board", "entry", "block", "keep", "label", "split", "metric", "seeds", "asked", "error", "error_lo", "error_hi"),

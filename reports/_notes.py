@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.measure.bootstrap import FEW_SPEAKERS
 from benchmark.store.comparing import SIGNIFICANT
+from benchmark.store.frame import AND
 from benchmark.store.scoring import column
 from reports._cells import absent, count
 from reports._frames import first_split
@@ -46,9 +47,7 @@ def notes(rows: pd.DataFrame) -> Iterator[str]:
         )
     else:
         yield "Not timed (prunebench profile does that)."
-    trained = ", ".join(f"{value}" for value in rows["trained_on"].dropna().unique())
-    if trained:
-        yield f"Trained and decoded on {trained}."
+    yield from _where(rows)
     yield from _significance(rows)
     yield from _compared(rows)
     failed, stopped, missing = (int(rows[what].sum()) for what in ("failed", "stopped", "missing"))
@@ -60,6 +59,26 @@ def notes(rows: pd.DataFrame) -> Iterator[str]:
     if failed:
         yield f"{failed} cell{'s' * (failed > 1)} FAILED and carr{'y' if failed > 1 else 'ies'} no result."
     yield from (f"Left out, broken: {problem}" for problem in about.get("problems", ()))
+
+
+def _where(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield on which devices and threads the models were trained and decoded: a node may be trained elsewhere."""
+    finished = rows[rows["status"].eq("ok")]
+    trained = finished.loc[finished["steps"].gt(0), "fitted_on"]
+    decoded_on, trained_on = _several(finished["decoded_on"]), _several(trained)
+    unsaid = bool(trained.isna().any())
+    if not decoded_on:
+        return
+    if trained_on == decoded_on and not unsaid:
+        yield f"Trained and decoded on {decoded_on}."
+    else:
+        said = f"Trained on {trained_on}; decoded on" if trained_on else "Decoded on"
+        yield f"{said} {decoded_on}{'; of some no record says where they were trained' if unsaid else ''}."
+
+
+def _several(places: pd.Series) -> str:
+    """Return the places of some entries, each once, in order."""
+    return AND.join(sorted({one for some in places.dropna() for one in some.split(AND) if one}))
 
 
 def _significance(rows: pd.DataFrame) -> Iterator[str]:

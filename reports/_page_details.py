@@ -141,8 +141,8 @@ def _provenance(
     yield "attempt", str(row["attempt"])
     yield "finished", "" if absent(row["finished"]) else str(row["finished"])
     yield "commit", "" if absent(row["commit"]) else str(row["commit"])
-    threads = "" if absent(row["threads"]) else f", {int(row['threads'])} thread{'s' * (row['threads'] != 1)}"
-    yield "trained on", "" if absent(row["trained_on"]) else f"{row['trained_on']}{threads}"
+    yield "trained on", "" if absent(row["fitted_on"]) else str(row["fitted_on"])
+    yield "decoded on", "" if absent(row["decoded_on"]) else str(row["decoded_on"])
     yield "timed on", "" if absent(row["device"]) else str(row["device"])
     versions = ((record.data.get("environment") or {}) if record else {}).get("versions") or {}
     yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())

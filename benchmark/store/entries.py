@@ -10,6 +10,7 @@ and times are means over the finished seeds. What differs, or is new:
 | cells, seeds, seed_list | ids of the finished cells; how many and which seeds they have, e.g. ``0,1,2`` |
 | failed, stopped, missing | seeds without a result: went wrong, stopped by a study, asked for and not there |
 | status | ok where one seed is finished; else failed, pruned or missing, whichever comes first |
+| fitted_on, decoded_on | those of all finished seeds; None where one of them does not say |
 | error | what became of the seeds without a result; empty where there are none |
 | <split>_no_worse | mean over the seeds that have a dense |
 | <split>_delta_seeds | how many seeds have a dense of theirs: ``delta``, ``no_worse``, ``non_inferior`` speak of them |
@@ -21,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from benchmark.store.frame import AND
 from benchmark.store.scoring import METRICS, column
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ def _counted(frame: pd.DataFrame) -> pd.DataFrame:
             "cells": groups["cell"].agg(",".join),
             "seeds": groups.size(),
             "seed_list": groups["seed"].agg(lambda seeds: ",".join(map(str, sorted(seeds)))).astype("object"),
+            **{name: groups[name].agg(_all_places) for name in ("fitted_on", "decoded_on")},
             **{_SAID[status]: _count(frame, status) for status in _WITHOUT_RESULT},
             "error": pd.Series({name: _said(rows) for name, rows in without}, dtype="object"),
         }
@@ -117,6 +120,13 @@ def _rates_in(frame: pd.DataFrame) -> Iterator[str]:
             for metric in METRICS:
                 if (name := f"{prefix}{column(split)}_{metric}") in frame:
                     yield name
+
+
+def _all_places(places: pd.Series) -> str | None:
+    """Return the places of several cells, each once."""
+    if places.isna().any():
+        return None
+    return AND.join(dict.fromkeys(one for some in places for one in some.split(AND) if one))
 
 
 def _count(frame: pd.DataFrame, status: str) -> pd.Series:

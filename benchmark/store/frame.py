@@ -20,8 +20,9 @@
 | batch, rtfx, rtfx_lo, rtfx_hi, encoder_ms, device | one device, one batch; ends are quartiles of the repeats |
 | speedup, speedup_lo, speedup_hi | against the dense model, timed in the same process: this compares between records |
 | peak_memory | bytes that inference at `batch` takes at most in a fresh process, beyond its libraries; same record |
-| trained_on, threads, commit, decoding | where and how it was computed |
+| trained_on, threads, commit, decoding | where and how it was evaluated, `trained_on` too, in spite of its name |
 | fitted_on | devices and threads of its Fits, `cpu, 1 thread`, joined by ` + `; empty: none; None: not recorded |
+| decoded_on | device and threads of its evaluation, in the same words |
 | <split>_hash, _utterances, _skipped | the data really used, and files left out; a dash in the name becomes `_` |
 | <split>_wer, _wer_lo, _wer_hi, _wer_delta, _wer_delta_lo, _wer_delta_hi | with a normaliser: see `store.scoring` |
 | <split>_cer..., <split>_error..., <split>_empty, _runaway, _unreferenced, _emptied | the same; fractions, not % |
@@ -100,6 +101,8 @@ FROM_RECORD: dict[str, tuple[str, str]] = {
     "commit": ("environment.commit", "str"),
 }
 """Column to the place in a record that it is taken from, and its kind."""
+AND = " + "
+"""Between the places of one cell, or of the cells of one entry."""
 _FROM_TIMING = (
     *("batch", "rtfx", "rtfx_lo", "rtfx_hi", "speedup", "speedup_lo", "speedup_hi", "encoder_ms", "peak_memory"),
 )
@@ -201,8 +204,8 @@ def _splits(chosen: list[Record]) -> list[str]:
 
 
 def _columns(splits: list[str]) -> list[str]:
-    first = ["run", "cell", "attempt", "error", "entry", "block", "label", "options", "setting", "recipe", "fitted_on"]
-    first += FROM_RECORD
+    first = ["run", "cell", "attempt", "error", "entry", "block", "label", "options", "setting", "recipe"]
+    first += ["fitted_on", "decoded_on", *FROM_RECORD]
     return first + [f"{column(split)}_{what}" for split in splits for what in ("hash", "utterances", "skipped")]
 
 
@@ -221,7 +224,8 @@ def _row(record: Record) -> dict[str, Any]:
         "options": json.dumps(options, sort_keys=True, ensure_ascii=False),
         "setting": short_hash([spec.get(part) for part in ("model", "corpus", "decoding")]),
         "recipe": short_hash(spec.get("training")),
-        "fitted_on": _fitted_on(dig(data, "training.trained_on")),
+        "fitted_on": _places(dig(data, "training.trained_on")),
+        "decoded_on": _places([data["environment"]] if data.get("environment") else None),
     }
     row |= {name: dig(data, path) for name, (path, _) in FROM_RECORD.items()}
     for split, about in (data.get("data") or {}).items():
@@ -231,12 +235,12 @@ def _row(record: Record) -> dict[str, Any]:
     return row
 
 
-def _fitted_on(found: Sequence[Mapping[str, Any]] | None) -> str | None:
-    """Return where the Fits of a path ran, each place once; another commit is no other place."""
+def _places(found: Sequence[Mapping[str, Any]] | None) -> str | None:
+    """Return where the Fits of a path ran, or its evaluation, each place once; another commit is no other place."""
     if found is None:
         return None
     places = [f"{one['device']}, {one['threads']} thread{'s' * (one['threads'] != 1)}" for one in found]
-    return " + ".join(dict.fromkeys(places))
+    return AND.join(dict.fromkeys(places))
 
 
 def dig(data: Any, path: str) -> Any:

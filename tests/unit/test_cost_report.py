@@ -14,6 +14,7 @@ from benchmark.cli.main import invoke
 from benchmark.errors import NothingToReportError, StoreError
 from benchmark.store.folders import open_run
 from benchmark.store.frame import frame
+from reports._content import boards
 from reports._cost_data import costs
 from reports._cost_picture import draw
 from reports.cost import Cost
@@ -164,3 +165,36 @@ def test_nothing_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     code = invoke(["report", str(run), "--out", str(out), "--normalizer", "identity", "-q", "--only", "cost"])
     (line,) = capsys.readouterr().err.splitlines()
     assert code == 2 and "run a spec with training steps" in line and not (out / "cost.md").exists()
+
+
+# --- where, in the notes of a board -------------------------------------------------------------------------------
+
+
+def noted(run: Path) -> list[str]:
+    (board,) = boards(frame(run, normalizer=Plain()))
+    return [note for note in board.notes if "ecoded on" in note]
+
+
+def test_a_board_says_where_models_were_trained_and_where_decoded(tmp_path: Path) -> None:
+    run = open_run(tmp_path / "run", create=True)
+    here = {"device": "fake-cpu", "threads": 1}  # where fakes are decoded
+    put(run, "dense", None, 0.02, 10.0, here)
+    put(run, "imp", 0.5, 0.03, 10.0, here)
+    assert noted(run) == ["Trained and decoded on fake-cpu, 1 thread."]
+    put(run, "random", 0.5, 0.5, 10.0, here)
+    put(run, "random", 0.5, 0.5, 10.0, GPU, here, seed=1)  # a node of another machine; not the entry's first seed
+    (note,) = noted(run)
+    assert note == "Trained on fake-cpu, 1 thread + fake-gpu, 4 threads; decoded on fake-cpu, 1 thread."
+    old = ok_data(spec("magnitude", "prunable_nominal", 0.5))
+    assert "trained_on" not in old["training"]
+    commit(run, old, 0.1, SPLITS)
+    (note,) = noted(run)
+    assert note.endswith("decoded on fake-cpu, 1 thread; of some no record says where they were trained.")
+
+
+def test_what_nobody_trained_was_only_decoded(tmp_path: Path) -> None:
+    run = open_run(tmp_path / "run", create=True)
+    shipped(run)
+    assert noted(run) == ["Decoded on fake-cpu, 1 thread."]
+    fitted, decoded = frame(run).loc[0, ["fitted_on", "decoded_on"]]
+    assert (fitted, decoded) == ("", "fake-cpu, 1 thread")
