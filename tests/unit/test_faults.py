@@ -181,6 +181,7 @@ def test_a_broken_node_is_made_again(tmp_path: Path, harm: str) -> None:
 
 
 def test_a_leaf_that_another_leaderboard_needs_stays(tmp_path: Path) -> None:
+    from benchmark.harness.place import Place
     from benchmark.harness.run import _tidy
     from benchmark.store.folders import keep_spec, open_run
 
@@ -192,5 +193,5 @@ def test_a_leaf_that_another_leaderboard_needs_stays(tmp_path: Path) -> None:
     assert leaf is not None
     Workshop(run).save(leaf, State())
     keep_spec(run, Leaderboard.parse(other, "a test").model_dump(mode="json"), [])
-    _tidy(tree, run)
+    _tidy(tree, Place(run))
     assert Workshop(run).has(leaf, optimizer=False)
