@@ -104,6 +104,16 @@ DROPS = ("dropout", "activation_dropout", "layerdrop")
 """Attributes of Whisper's modules that hold the share of what training leaves out at random."""
 
 
+def check_precision(precision: str) -> None:
+    """Refuse fp16 where it would be fp32: accelerate says nothing then.
+
+    Raises:
+        SpecError: there is no GPU.
+    """
+    if precision == "fp16" and not torch.cuda.is_available():
+        raise SpecError("training.precision = 'fp16' needs a GPU, and there is none here; take fp32 or bf16")
+
+
 def check_parts(model: Any, parts: int) -> None:
     """Refuse to pass batches in parts through a model that draws as often as it is called.
 

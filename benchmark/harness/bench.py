@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,8 +13,9 @@ import torch
 
 from benchmark.api import Corpus, Model, Split
 from benchmark.corpora.features import log_mels
+from benchmark.corpora.overlap import shared
 from benchmark.errors import DataError, SpecError
-from benchmark.harness.batches import IGNORED_LABEL, Tokenised, check_parts
+from benchmark.harness.batches import IGNORED_LABEL, Tokenised, check_parts, check_precision
 from benchmark.harness.nano import tokenise
 from benchmark.harness.state import State
 from benchmark.measure.decoding import check_decoding
@@ -24,6 +26,8 @@ from benchmark.whisper.checkpoints import set_language
 from benchmark.whisper.structure import Structure
 
 __all__ = ["IGNORED_LABEL", "Bench", "Evaluation", "device"]
+
+log = logging.getLogger(__name__)
 
 
 def device() -> str:
@@ -167,10 +171,26 @@ class Bench:
         """
         check_decoding(self._loaded[0], self.corpus.language, self.spec.decoding)
         check_parts(self._loaded[0], self.spec.training.accumulate)
+        check_precision(self.spec.training.precision)
         _ = self.structure, self._pool  # what is refused is told before features are made, which may take hours
         if any((item.seconds > window_of(self.processor)).any() for item in self.evaluations.values()):
             check_stamps(self._loaded[0])
         _ = self.material
+        for name, found in self.overlaps.items():
+            if found:
+                log.warning(
+                    "%s: %d of %d utterances of %s are in %s too, by their audio: what is trained on is no test of it",
+                    self.corpus.name,
+                    found,
+                    len(self.evaluations[name].split),
+                    name,
+                    self.spec.corpus.train,
+                )
+
+    @cached_property
+    def overlaps(self) -> dict[str, int]:
+        """How many utterances of each evaluation split have audio that is in the training pool."""
+        return {name: shared(self._pool[0], item.split) for name, item in self.evaluations.items()}
 
 
 _SHARED = ("model", "corpus", "training split", "training pool")

@@ -156,6 +156,9 @@ def _measured(
     if spec.keep_artefacts == "none" and spec.profile is None:  # what is timed is dropped after that
         (attempt.path / MODEL).unlink()
     data = _transcripts(attempt, executed, state.plan, bench, progress)
+    if path.nodes:  # else nothing was trained on
+        for name, found in bench.overlaps.items():
+            data[name] |= {"in_training": found} if found else {}
     record = {
         "status": "ok",
         "error": None,

@@ -32,7 +32,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from benchmark.api import OptimizerStep, Penalty
 from benchmark.errors import SpecError
-from benchmark.harness.batches import BatchStream, Hide, Tokenised, check_parts, collate
+from benchmark.harness.batches import BatchStream, Hide, Tokenised, check_parts, check_precision, collate
 from benchmark.harness.callback import FitCallback, Look, Progress
 from benchmark.harness.checkpoints import Checkpoints, Progressed
 from benchmark.harness.environment import here
@@ -97,8 +97,7 @@ def _arguments(
     recipe: Training, steps: int, seed: int, folder: str, told: list[Tracker], name: str | None
 ) -> Seq2SeqTrainingArguments:
     on_gpu = torch.cuda.is_available()
-    if recipe.precision == "fp16" and not on_gpu:  # accelerate would train in fp32 and say nothing
-        raise SpecError("training.precision = 'fp16' needs a GPU, and there is none here; take fp32 or bf16")
+    check_precision(recipe.precision)
     arguments = Seq2SeqTrainingArguments(
         output_dir=folder,
         run_name=name,

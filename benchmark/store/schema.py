@@ -97,6 +97,7 @@ class Tested(_Form):
     utterances: Annotated[StrictInt, Field(ge=1, le=2**31)]
     skipped: Count = 0
     longer: Count = 0
+    in_training: Count = 0
     transcripts: Annotated[StrictStr, Field(pattern=r"^transcripts-[\w.%~-]+\.parquet$", max_length=300)]
 
 
