@@ -121,6 +121,7 @@ def _compared(rows: pd.DataFrame) -> Iterator[str]:
 def _odd(rows: pd.DataFrame, prefix: str) -> str:
     """Return what is unusual about a split's data; empty where nothing is."""
     told = {"skipped": "unreadable and left out", "unreferenced": "without a reference word"}
+    told["in_training"] = "HEARD IN TRAINING TOO"
     told["emptied"] = "with a reference of which the normaliser leaves nothing"
     found = {what: rows[f"{prefix}_{what}"].max() for what in told if f"{prefix}_{what}" in rows}
     return "".join(f", {int(most)} {told[what]}" for what, most in found.items() if not absent(most) and most > 0)

@@ -24,8 +24,9 @@
 | fitted_on | devices and threads of its Fits, `cpu, 1 thread`, joined by ` + `; empty: none; None: not recorded |
 | decoded_on | device and threads of its evaluation, in the same words |
 | <split>_hash, _utterances, _skipped | the data really used, and files left out; a dash in the name becomes `_` |
+| <split>_in_training | utterances whose audio the model was trained on; 0 where nothing is trained |
 | <split>_wer, _wer_lo, _wer_hi, _wer_delta, _wer_delta_lo, _wer_delta_hi | with a normaliser: see `store.scoring` |
-| <split>_cer..., <split>_error..., <split>_empty, _runaway, _unreferenced, _emptied | the same; fractions, not % |
+| <split>_cer..., <split>_error..., <split>_empty, _runaway, _looped, ... | the same; fractions, not % |
 | metric, unit, signature | what `error` is (wer or cer), its unit, and what the row's scores were made with |
 | rank, non_inferior | of the row's entry: see ``benchmark.store.scoring`` |
 | <other>__... | the same of every further normaliser, ranks included |
@@ -152,7 +153,9 @@ def frame(
     splits = _splits(chosen)
     table = pd.DataFrame([_row(record) for record in chosen], columns=_columns(splits))
     table = table.astype({name: kind for name, (_, kind) in FROM_RECORD.items() if kind != "str"})
-    table = table.astype({f"{column(split)}_{what}": "Int64" for split in splits for what in ("utterances", "skipped")})
+    table = table.astype(
+        {f"{column(split)}_{what}": "Int64" for split in splits for what in ("utterances", "skipped", "in_training")}
+    )
     versions = table.groupby("label")["method_version"].transform("nunique")
     table["label"] = table["label"].where(versions < 2, table["label"] + "@" + table["method_version"].fillna("?"))
     table["macs_first_token"] = table["macs_encoder"] + table["macs_cross_kv"] + table["macs_decoder_token"]
@@ -206,7 +209,9 @@ def _splits(chosen: list[Record]) -> list[str]:
 def _columns(splits: list[str]) -> list[str]:
     first = ["run", "cell", "attempt", "error", "entry", "block", "label", "options", "setting", "recipe"]
     first += ["fitted_on", "decoded_on", *FROM_RECORD]
-    return first + [f"{column(split)}_{what}" for split in splits for what in ("hash", "utterances", "skipped")]
+    return first + [
+        f"{column(split)}_{what}" for split in splits for what in ("hash", "utterances", "skipped", "in_training")
+    ]
 
 
 def _row(record: Record) -> dict[str, Any]:
@@ -232,6 +237,7 @@ def _row(record: Record) -> dict[str, Any]:
         row[f"{column(split)}_hash"] = about.get("hash")
         row[f"{column(split)}_utterances"] = about.get("utterances")
         row[f"{column(split)}_skipped"] = about.get("skipped")
+        row[f"{column(split)}_in_training"] = about.get("in_training", 0)
     return row
 
 

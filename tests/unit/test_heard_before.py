@@ -12,6 +12,8 @@ import soundfile
 import benchmark
 from benchmark.harness.bench import Bench
 from benchmark.specs import Leaderboard
+from benchmark.store.frame import frame
+from reports._notes import notes
 
 
 @pytest.fixture
@@ -49,3 +51,10 @@ def test_records_of_what_was_trained_say_so(spec: Leaderboard, tmp_path: Path) -
     outcome = benchmark.run(spec, out=tmp_path / "run", workers=0, quiet=True)
     found = {record.data["spec"]["method"]["name"]: record.data["data"]["test"] for record in outcome.records}
     assert found["dense"]["in_training"] == 1 and "in_training" not in found["shipped"]
+
+
+def test_boards_say_so(spec: Leaderboard, tmp_path: Path) -> None:
+    benchmark.run(spec, out=tmp_path / "run", workers=0, quiet=True)
+    table = frame(tmp_path / "run", normalizer="identity")
+    assert dict(zip(table["method"], table["test_in_training"], strict=True)) == {"shipped": 0, "dense": 1}
+    assert any("2 utterances" in note and ", 1 HEARD IN TRAINING TOO" in note for note in notes(table))
