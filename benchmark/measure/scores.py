@@ -189,6 +189,8 @@ class Scored:
     emptied: int
     """References with text of which the normaliser leaves nothing; they count as empty references too."""
     runaways: int
+    looped: int | None
+    """Texts that repeat themselves; None where the transcripts, of an older version, do not tell."""
     unit: Unit
     signature: str
     speakers: tuple[str, ...] | None = None
@@ -220,7 +222,7 @@ def scored(record: Record, split: str, normalised: Normalised) -> Scored:
     """
     language = language_of(record)
     normalised = normalised.of(language)
-    columns = record.columns(split, "speaker", "truncated")
+    columns = record.columns(split, "speaker", "truncated", "looped")
     ids = [str(key) for key in columns["id"]]
     said, heard = (_texts(record, split, name, columns[name], ids) for name in ("reference", "hypothesis"))
     data_hash = str(record.data["data"][split]["hash"])
@@ -238,6 +240,7 @@ def scored(record: Record, split: str, normalised: Normalised) -> Scored:
         empty_hypotheses=sum(not text.strip() for text in hypotheses),
         emptied=shared.emptied,
         runaways=sum(map(bool, columns.get("truncated", ()))),
+        looped=sum(map(bool, columns["looped"])) if "looped" in columns else None,
         unit=normalised.normalizer.unit,
         signature=signature(normalised, decoding_of(record)),
         speakers=shared.speakers,

@@ -11,7 +11,8 @@ split's name in front (``test_wer``):
 | <rate>_mean and the same endings, and _mean_delta_p | over the entry's finished seeds; the same in each of its cells |
 | substitutions, deletions, insertions, length | in the normaliser's unit; length is the reference's |
 | no_worse | share of the utterances on which the cell makes no more errors than dense |
-| empty, runaway, unreferenced, emptied | hypotheses; utterances without a reference word; of them, emptied by rules |
+| empty, runaway, looped | hypotheses without a word, without an end, that repeat themselves (NA: not recorded) |
+| unreferenced, emptied | utterances without a reference word; of them, emptied by rules |
 | resampled | e.g. ``8 speakers``, where at least five are known, else ``300 utterances`` |
 
 ``rank`` belongs to an entry (a method at a budget, over its seeds): 1 + the number of entries of the same setting,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 METRICS = ("wer", "cer", "error")
-COUNTED = ("empty", "runaway", "unreferenced", "emptied")
+COUNTED = ("empty", "runaway", "looped", "unreferenced", "emptied")
 ERRORS = ("substitutions", "deletions", "insertions", "length")
 MADE_WITH = ("metric", "unit", "signature")
 MARGIN = 0.01
@@ -198,6 +199,7 @@ def _count(values: dict[str, dict[str, Any]], scores: Sequence[Scored], prefix: 
         values[one.cell] |= {
             f"{prefix}_empty": one.empty_hypotheses,
             f"{prefix}_runaway": one.runaways,
+            f"{prefix}_looped": one.looped,
             f"{prefix}_unreferenced": int((one.main.lengths == 0).sum()),
             f"{prefix}_emptied": one.emptied,
             f"{prefix}_length": int(one.main.lengths.sum()),

@@ -16,6 +16,7 @@ from benchmark.measure.alignment import Aligner, counts, distances
 from benchmark.measure.scores import BrokenNormalizerError, Normalised, compare, scored
 from benchmark.registry import REGISTRY
 from benchmark.store.folders import open_run
+from benchmark.store.frame import frame
 from benchmark.store.records import Attempt, Record, latest
 from benchmark.store.score import score
 from tests import fake_normalizers as fakes
@@ -295,6 +296,7 @@ def test_empties_and_runaways_have_their_columns(tmp_path: Path) -> None:
         "reference": ["", "a b", "c"],
         "hypothesis": ["x y z", "", "c c c c c"],
         "truncated": [False, False, True],
+        "looped": [True, False, True],
     }
     data = ok_data(spec())
     name = attempt.write_transcripts("c", "hi", "test", columns)
@@ -303,6 +305,13 @@ def test_empties_and_runaways_have_their_columns(tmp_path: Path) -> None:
     row = score(run, Plain(), resamples=200).iloc[0]
     assert (row["empty_references"], row["empty_reference_insertions"], row["empty_hypotheses"]) == (1, 3, 1)
     assert (row["runaways"], row["deletions"], row["insertions"], row["wer"]) == (1, 2, 7, 3.0)
+    told = frame(run, normalizer=Plain()).iloc[0]
+    assert (told["test_empty"], told["test_runaway"], told["test_looped"]) == (1, 1, 2)
+
+
+def test_loops_of_transcripts_that_do_not_tell_are_unknown(runs: Path) -> None:
+    told = frame(runs, normalizer=Plain())
+    assert told["test_looped"].isna().all() and told["test_runaway"].notna().any()
 
 
 def test_an_empty_run_gives_an_empty_table(tmp_path: Path) -> None:
