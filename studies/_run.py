@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 
 from benchmark.errors import PrunebenchError, SpecError
+from benchmark.harness.executors.local import VISIBLE, visible_gpus
 from benchmark.harness.processes import THREADS, listen, order, reap, spawn
 from benchmark.harness.tree import grow
 from benchmark.measure.scores import METRIC, Normalised
@@ -119,8 +120,9 @@ def opened(spec: StudySpec, point: Point, run: Path, found: Sequence[Parameter],
 def run_study(spec: StudySpec, point: Point, run: Path, *, workers: int | None, quiet: bool) -> optuna.Study:
     """Bring a study to its number of finished trials; what is finished is not done again.
 
-    ``workers`` is the number of processes, each of one thread (None: one per core; on a GPU, one); 0 works in this
-    process, and so does a study with a plug-in that was defined in ``__main__``.
+    ``workers`` is the number of processes, each of one thread (None: one per GPU, or where there is none one per core;
+    one alone where trials are timed); 0 works in this process, and so does a study with a plug-in that was defined in
+    ``__main__``.
 
     Raises:
         PrunebenchError: a wrong spec, unusable data, a storage or folder that cannot be used, a worker that died.
@@ -141,7 +143,7 @@ def _carried_out(
     spec: StudySpec, point: Point, run: Path, found: Sequence[Parameter], count: int, quiet: bool
 ) -> optuna.Study:
     with TrialBars(spec, point, quiet) as bars:
-        processes = [spawn(WORK) for _ in range(count)]
+        processes = [spawn(WORK, extra=place) for place in _places(count)]
         try:
             _prepare(spec, point, found, bars)
             open_run(run, create=True)
@@ -238,8 +240,6 @@ def _owners(spec: StudySpec, point: Point) -> set[str]:
 
 
 def _workers(spec: StudySpec, point: Point, asked: int | None) -> int:
-    import torch
-
     if "__main__" in _owners(spec, point):
         return 0  # registered in a notebook or script, which no other process can import
     if is_alone(spec.storage):
@@ -248,5 +248,12 @@ def _workers(spec: StudySpec, point: Point, asked: int | None) -> int:
         return 0 if asked == 0 else 1
     if asked is not None:
         return min(asked, spec.trials)
-    single = torch.cuda.is_available() or is_timed(spec)  # neighbours would slow down what is timed
-    return 1 if single else max(1, min(os.cpu_count() or 1, spec.trials))
+    if is_timed(spec):  # neighbours would slow it down
+        return 1
+    return max(1, min(len(visible_gpus()) or os.cpu_count() or 1, spec.trials))
+
+
+def _places(count: int) -> list[dict[str, str]]:
+    """Return what the environment of each worker says beside ours: which GPU it sees, in turn, where there are any."""
+    found = visible_gpus()
+    return [{VISIBLE: found[number % len(found)]} if found else {} for number in range(count)]

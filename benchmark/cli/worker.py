@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import typer
 
+from benchmark.errors import SpecError
 from benchmark.registry import REGISTRY
 
 
@@ -25,6 +26,8 @@ def driver(context: typer.Context) -> None:
 
 
 def _be(main: Callable[[list[str]], int], arguments: list[str]) -> None:
+    if len(arguments) != _GIVEN[main.__module__] or "--help" in arguments:
+        raise SpecError("this verb is for the harness alone, which starts it: see prunebench run --help")
     try:
         code = main(arguments)
     except KeyboardInterrupt:  # the terminal interrupts the whole family; the harness is the one that says so
@@ -32,6 +35,8 @@ def _be(main: Callable[[list[str]], int], arguments: list[str]) -> None:
     raise typer.Exit(code)
 
 
+_GIVEN = {"benchmark.harness.worker": 3, "benchmark.harness.executors.placing": 1}
+"""How many arguments the harness gives to each."""
 _SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 

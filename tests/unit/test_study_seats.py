@@ -187,3 +187,17 @@ def test_a_study_that_is_done_starts_nobody(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(studies._run, "spawn", lambda _: pytest.fail("a worker was started"))
     spec = spec_of(trials=8)
     assert len(run_study(spec, spec.points()[0], tmp_path / "out", workers=2, quiet=True).trials) == 8
+
+
+def test_workers_are_one_a_gpu_and_each_sees_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = spec_of(trials=9)
+    (point,) = spec.points()
+    monkeypatch.setattr(studies._run, "visible_gpus", lambda: ["2", "5"])
+    assert studies._run._workers(spec, point, None) == 2
+    assert studies._run._places(3) == [{"CUDA_VISIBLE_DEVICES": name} for name in ("2", "5", "2")]
+    monkeypatch.setattr(studies._run, "visible_gpus", lambda: [])
+    monkeypatch.setattr(studies._run.os, "cpu_count", lambda: 4)
+    assert studies._run._workers(spec, point, None) == 4
+    assert studies._run._places(2) == [{}, {}]
+    monkeypatch.setattr(studies._run, "is_timed", lambda _: True)
+    assert studies._run._workers(spec, point, None) == 1
