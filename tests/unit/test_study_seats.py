@@ -160,7 +160,7 @@ def test_workers_of_one_seed_never_draw_the_same(tmp_path: Path, sampler: str) -
 # --- the driver -------------------------------------------------------------------------------------------------------
 
 
-def _dead(_: object) -> subprocess.Popen[str]:
+def _dead(*_: object, **__: object) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", "raise SystemExit(3)"],
         stdin=subprocess.PIPE,
@@ -184,7 +184,7 @@ def test_workers_that_die_before_their_order_are_told_by_their_codes(
 
 def test_a_study_that_is_done_starts_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     worked(tmp_path / "out")
-    monkeypatch.setattr(studies._run, "spawn", lambda _: pytest.fail("a worker was started"))
+    monkeypatch.setattr(studies._run, "spawn", lambda *_, **__: pytest.fail("a worker was started"))
     spec = spec_of(trials=8)
     assert len(run_study(spec, spec.points()[0], tmp_path / "out", workers=2, quiet=True).trials) == 8
 
