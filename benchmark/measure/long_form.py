@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 RATE = 16_000
 _PROMPT = 3
 """Start, language and task; a prompt of time stamps has no more."""
+_ABOUT_ITSELF = ("Both `max_new_tokens`", "Passing `generation_config` together")
 STANDSTILL = 10
 """Windows decoded for each that the speech fills, beyond which a model is held to go round on one spot.
 
@@ -168,15 +169,15 @@ class _StandsStillError(Exception):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep one warning of transformers from the progress bars.
+    """Keep two warnings of transformers about its own calls from the progress bars.
 
     Whisper's ``generate`` fills in the default of ``max_length`` and then, at each window, warns that it is set beside
-    ``max_new_tokens``.
+    ``max_new_tokens``; and that suppressed tokens, which it takes out of the config, stand beside a config.
     """
     logger = logging.getLogger("transformers.generation.utils")
 
     def wanted(record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith("Both `max_new_tokens`")
+        return not record.getMessage().startswith(_ABOUT_ITSELF)
 
     logger.addFilter(wanted)
     try:
