@@ -74,7 +74,7 @@ class Distant(Workshop):
     def _fetch(self, node: str, optimizer: bool) -> None:
         mark = self.depot.node(node)
         if mark is None:
-            raise NodeLost(node, f"node {node} is gone from {self.depot.url}")
+            raise NodeLost(node, f"node {node} is gone from {self.depot.shown}")
         folder = self.path(node)
         wanted = {name for name in mark["files"] if optimizer or name != OPTIMIZER}
         origin = folder / ORIGIN
@@ -88,10 +88,10 @@ class Distant(Workshop):
             except RemoteError as error:
                 if not isinstance(error.__cause__, FileNotFoundError):
                     raise
-                raise NodeLost(node, f"node {node} is not whole in {self.depot.url} ({error})") from error
+                raise NodeLost(node, f"node {node} is not whole in {self.depot.shown} ({error})") from error
             short = [name for name in wanted if (Path(place) / name).stat().st_size != mark["files"][name]]
             if short:
-                raise NodeLost(node, f"node {node} is not whole in {self.depot.url}: {short[0]} is cut off")
+                raise NodeLost(node, f"node {node} is not whole in {self.depot.shown}: {short[0]} is cut off")
             (Path(place) / ORIGIN).write_text(mark["folder"])
             self.here.drop(node)
             shutil.copytree(place, folder)

@@ -49,7 +49,7 @@ class Depot:
 
     def __init__(self, url: str) -> None:
         self.remote = Remote(url)
-        self.url = self.remote.url
+        self.url, self.shown = self.remote.url, self.remote.shown
         home = cache_folder() / "depots" / hashlib.sha256(self.url.encode()).hexdigest()[:16]
         self.mirror, self.scratch = home / "mirror", home / "scratch"
         self._lock = home / "mirror.lock"
@@ -83,11 +83,11 @@ class Depot:
             except ValueError:
                 found = None
             if not isinstance(found, dict):
-                raise StoreError(f"{self.url}/{MARKER}: not whole JSON; restore it from the run's other copy")
+                raise StoreError(f"{self.shown}/{MARKER}: not whole JSON; restore it from the run's other copy")
             check_format(found, Path(MARKER))
             return True
         if not self.remote.is_empty():
-            raise StoreError(f"{self.url} has other things in it and is no run; give a new or an empty place")
+            raise StoreError(f"{self.shown} has other things in it and is no run; give a new or an empty place")
         return False
 
     def begin(self, spec: Mapping[str, Any], cells: Sequence[str]) -> None:
@@ -109,7 +109,7 @@ class Depot:
         """
         if not self.is_run():
             shutil.rmtree(self.mirror, ignore_errors=True)  # of one that was there before
-            raise StoreError(f"{self.url}: no run is there; give the URL that a run was written to")
+            raise StoreError(f"{self.shown}: no run is there; give the URL that a run was written to")
         with self._alone():
             if not (self.mirror / MARKER).is_file():
                 self._fetch({MARKER: self.mirror / MARKER})
@@ -176,7 +176,7 @@ class Depot:
         names = {path.relative_to(self.mirror).as_posix(): path for path in paths}
         for name, path in names.items():
             self.remote.put(path, name)
-        return [f"{self.url}/{name}" for name in names]
+        return [f"{self.shown}/{name}" for name in names]
 
     # --- nodes ------------------------------------------------------------------------------------------------------
 
@@ -195,7 +195,7 @@ class Depot:
         """Fetch files of a node, as its mark names them, into a folder."""
         mark = self.node(node)
         if mark is None:
-            raise StoreError(f"{self.url}/{NODES}/{node}.json: is gone")
+            raise StoreError(f"{self.shown}/{NODES}/{node}.json: is gone")
         self.remote.get({f"{NODES}/{node}/{mark['folder']}/{name}": to / name for name in files})
 
     def put_node(self, node: str, folder: Path) -> str:

@@ -17,6 +17,7 @@ from benchmark.store.files import write_atomically
 from benchmark.store.folders import short
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_PASSWORD = re.compile(r"^([^:]+://[^/@:]*:)[^/@]*@")  # sftp://me:secret@host
 
 
 class RemoteError(StoreError):
@@ -31,6 +32,8 @@ def is_url(place: object) -> bool:
 class Remote:
     """Everything below one URL; names are relative to it, with ``/`` between their parts.
 
+    ``shown`` is the URL without a password that it may hold, for whatever is printed.
+
     Raises:
         RemoteError: no such protocol, its package is not installed, or the store cannot be opened.
     """
@@ -39,6 +42,7 @@ class Remote:
         import fsspec
 
         self.url = url.rstrip("/")
+        self.shown = _PASSWORD.sub(r"\1***@", self.url)
         with self._told("cannot be opened"):
             self.files: Any
             self.files, root = fsspec.core.url_to_fs(self.url)
@@ -57,7 +61,7 @@ class Remote:
 
             if is_full(error):  # of this machine
                 raise
-            place = f"{self.url}/{name}" if name else self.url
+            place = f"{self.shown}/{name}" if name else self.shown
             if isinstance(error, ImportError):
                 raise RemoteError(
                     f"{place}: needs a package ({short(error)}): pip install it, and try again"

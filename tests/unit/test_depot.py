@@ -275,3 +275,13 @@ def test_faults_of_a_store_are_one_line_that_names_the_place(
                 use()
         said = str(caught.value)
         assert said.startswith(depot.url) and "(no such bucket)" in said and "\n" not in said
+
+
+def test_a_password_in_a_url_is_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PRUNEBENCH_CACHE", str(tmp_path))
+    depot = Depot("memory://me:secret@bucket/run")
+    assert depot.url == "memory://me:secret@bucket/run" and depot.shown == "memory://me:***@bucket/run"
+    with pytest.raises(StoreError) as caught:
+        depot.pull()
+    assert str(caught.value).startswith("memory://me:***@bucket/run: no run is there")
+    assert Depot("memory://bucket/a:b@c").shown == "memory://bucket/a:b@c"
