@@ -14,6 +14,7 @@ from benchmark.errors import StoreError
 from benchmark.harness import run as harness
 from benchmark.harness import timing
 from benchmark.measure.decoding import Decoding
+from benchmark.measure.memory import Peaks
 from benchmark.specs import CorpusSpec, Leaderboard, ProfileSpec
 from benchmark.store.records import MODEL
 from benchmark.store.timings import read_timing, timings, write_timing
@@ -57,8 +58,10 @@ def test_a_record_is_timed_once_on_a_device_and_with_these_settings(
 def test_a_leaderboard_is_timed_with_the_cache_of_its_spec_and_one_artefact_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = {**SPEC, "grid": [{"methods": ["shipped", "int8"]}], "profile": SETTINGS.model_dump()}
-    static = {**spec, "decoding": {"cache": "static"}}
+    training = {"steps": 2, "batch": 2, "utterances": 4}
+    spec = {**SPEC, "grid": [{"methods": ["shipped", "int8"]}], "training": training, "profile": SETTINGS.model_dump()}
+    short = {"max_new_tokens": 4}
+    static = {**spec, "decoding": {**short, "cache": "static"}}
     run, asked = tmp_path / "run", Leaderboard.parse(static, "the test")
     benchmark.run(static, out=run, workers=0, quiet=True)
     opened: list[weakref.ref[Any]] = []
@@ -73,15 +76,19 @@ def test_a_leaderboard_is_timed_with_the_cache_of_its_spec_and_one_artefact_at_a
         opened.append(weakref.ref(model))
         return model
 
+    def measured(folders: list[Path], *_: Any, decoding: Decoding, batches: list[int], **__: Any) -> list[Peaks]:
+        return [Peaks(dict.fromkeys(batches, len(decoding.cache))) for _ in folders]
+
     monkeypatch.setattr(timing, "load", watched)
+    monkeypatch.setattr(timing, "peak_memory", measured)
     (path,) = harness.profile(run, asked, quiet=True)
     assert len(opened) == 2 and all(one() is None for one in opened)
     assert {type(one.self_attention_cache) for one in caches if one is not None} == {StaticCache}
     rows = read_timing(path)["rows"]
-    assert {row["cache"] for row in rows} == {"static"} and all(row["peak_memory"] > 0 for row in rows)
+    assert {row["cache"] for row in rows} == {"static"} and {row["peak_memory"] for row in rows} == {len("static")}
     assert path.parent.name.endswith("-t1-static-cache")
     assert not harness.profile(run, asked, quiet=True), "timed already, whatever threads this process has"
-    (plain,) = harness.profile(run, asked.model_copy(update={"decoding": Decoding()}), quiet=True)
+    (plain,) = harness.profile(run, asked.model_copy(update={"decoding": Decoding(**short)}), quiet=True)
     assert {row["cache"] for row in read_timing(plain)["rows"]} == {"dynamic"}
     (again,) = harness.profile_folder(run, run, SETTINGS, quiet=True)
     assert {row["cache"] for row in read_timing(again)["rows"]} == {"static"}, "the kept spec says so"
