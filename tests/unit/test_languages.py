@@ -223,7 +223,8 @@ def test_plan_shows_every_language(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     from benchmark.cli.main import invoke
 
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "spec.yaml").write_text(json.dumps(board().model_dump(mode="json", exclude_unset=True)))
+    spec = board(model={"name": "nano-multi"})
+    (tmp_path / "spec.yaml").write_text(json.dumps(spec.model_dump(mode="json", exclude_unset=True)))
     assert invoke(["plan", "spec.yaml", "--languages", "tr,bn,mr", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert [row["language"] for row in plan["cells"]] == ["tr"] * 3 + ["bn"] * 3 + ["mr"] * 3
