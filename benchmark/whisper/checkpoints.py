@@ -63,9 +63,9 @@ def _name_languages(config: Any, known: dict[str, int], rows: int) -> None:
         config.is_multilingual = bool(getattr(config, "lang_to_id", None)) or rows >= MULTILINGUAL
     if not config.is_multilingual:
         return
-    from transformers.models.whisper.tokenization_whisper import LANGUAGES
-
     if not getattr(config, "lang_to_id", None):
+        from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
         config.lang_to_id = {token: known[token] for code in LANGUAGES if (token := f"<|{code}|>") in known}
     if not getattr(config, "task_to_id", None):
         config.task_to_id = {task: known[f"<|{task}|>"] for task in _TASKS if f"<|{task}|>" in known}
