@@ -32,11 +32,12 @@ def carry_out(spec: Leaderboard, where: Path | str, executor: Executor, quiet: b
     trees = grown(spec)  # before anything is written: a program that breaks its contract is a wrong spec
     place = Place.of(where)
     out = place.folder
+    asked = out if place.depot is None else place
     from benchmark.harness import run as harness
 
-    outcome = harness.run(spec, out=where, quiet=quiet, executor=executor)
+    outcome = harness.run(spec, out=asked, quiet=quiet, executor=executor)
     if spec.profile is not None:
-        harness.profile(where, spec, quiet=quiet)
+        harness.profile(asked, spec, quiet=quiet)
     cells = {path.cell.id for tree in trees for path in tree.cells}
     left_out: list[str] = []
     broken: list[str] = []
@@ -128,8 +129,10 @@ def scored_frame(
 
 def say_broken(broken: Sequence[str]) -> None:
     """Name, on stderr, the records that cannot be used."""
+    from benchmark.store.depot import named
+
     for problem in broken:
-        print(f"prunebench: error: {problem}; it is left out", file=sys.stderr)
+        print(f"prunebench: error: {named(problem)}; it is left out", file=sys.stderr)
 
 
 def report_table(

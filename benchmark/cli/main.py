@@ -84,7 +84,9 @@ def main() -> None:
 
 
 def _fail(message: str) -> int:
-    print(f"prunebench: error: {' '.join(message.split())}", file=sys.stderr)
+    depot = sys.modules.get("benchmark.store.depot")  # where no run on an object store was met, no name is its mirror's
+    said = message if depot is None else depot.named(message)
+    print(f"prunebench: error: {' '.join(said.split())}", file=sys.stderr)
     return 2
 
 

@@ -67,7 +67,7 @@ def plan(
         _disk(chosen, len(rows), found),
     )
     if as_json:
-        print(json.dumps({"name": chosen.name, "out": str(place), "cells": rows, **asdict(costs)}, indent=1))
+        print(json.dumps({"name": chosen.name, "out": _shown(place), "cells": rows, **asdict(costs)}, indent=1))
     else:
         _print(chosen, place, rows, costs)
 
@@ -115,6 +115,12 @@ def what_is_there(place: Path | str) -> tuple[Path, Has]:
 
     shop = Workshop(folder)
     return folder, lambda node, optimizer: shop.has(node, optimizer=optimizer)
+
+
+def _shown(place: Path | str) -> str:
+    from benchmark.store.remote import hidden
+
+    return hidden(str(place))
 
 
 def steps_left(tree: Tree, wanted: set[str], has: Has) -> int:
@@ -177,7 +183,7 @@ def _check_languages(trees: list[Tree]) -> None:
 def _print(spec: Leaderboard, place: Path | str, rows: list[dict[str, Any]], costs: Costs) -> None:
     from benchmark.cli._tables import print_table
 
-    print(f"{spec.name}: {len(rows)} cells in {place}")
+    print(f"{spec.name}: {len(rows)} cells in {_shown(place)}")
     headings = ("cell", "language", "method", "budget", "kept", "seed", "steps", "state")
     print_table(headings, map(_texts, rows), right=("kept", "seed", "steps"), whole=headings)
     counted = {state: sum(row["state"] == state for row in rows) for state in ("done", "missing", *STATES.values())}

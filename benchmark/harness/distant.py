@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ from benchmark.harness.tree import CellPath, Node, Tree
 from benchmark.harness.worker import Worker, check_locks, claim
 from benchmark.store.depot import Depot
 from benchmark.store.folders import OPTIMIZER
-from benchmark.store.records import RECORD
+from benchmark.store.records import RECORD, finished
 from benchmark.store.remote import RemoteError
 
 KEPT = 4
@@ -61,6 +62,10 @@ class Distant(Workshop):
         self.here.drop(node)
         self.depot.drop_node(node)
 
+    def names(self) -> set[str]:
+        """Return the nodes that are here or in the store; costs one listing."""
+        return self.here.names() | self.depot.nodes().keys()
+
     def tidy(self) -> None:
         """Keep only the newest nodes on this machine; the store keeps all."""
         self.here.keep_newest(KEPT)
@@ -81,20 +86,29 @@ class Distant(Workshop):
         same = origin.is_file() and origin.read_text() == mark["folder"]
         if same and all((folder / name).is_file() for name in wanted):
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".incoming-") as place:
-            try:
-                self.depot.get_node(node, wanted, Path(place))
-            except RemoteError as error:
-                if not isinstance(error.__cause__, FileNotFoundError):
-                    raise
-                raise NodeLost(node, f"node {node} is not whole in {self.depot.shown} ({error})") from error
-            short = [name for name in wanted if (Path(place) / name).stat().st_size != mark["files"][name]]
-            if short:
-                raise NodeLost(node, f"node {node} is not whole in {self.depot.shown}: {short[0]} is cut off")
-            (Path(place) / ORIGIN).write_text(mark["folder"])
+        incoming = self.run / "incoming"  # not among the nodes, which others tidy
+        incoming.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(dir=incoming))
+        try:
+            self._bring(node, mark["files"], wanted, place)
+            (place / ORIGIN).write_text(mark["folder"])
+            self.folder.mkdir(parents=True, exist_ok=True)
             self.here.drop(node)
-            shutil.copytree(place, folder)
+            place.replace(folder)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def _bring(self, node: str, sizes: dict[str, int], wanted: set[str], place: Path) -> None:
+        """Fetch files of a node, and see that they are whole."""
+        try:
+            self.depot.get_node(node, wanted, place)
+        except RemoteError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            raise NodeLost(node, f"node {node} is not whole in {self.depot.shown} ({error})") from error
+        for name in wanted:
+            if (place / name).stat().st_size != sizes[name]:
+                raise NodeLost(node, f"node {node} is not whole in {self.depot.shown}: {name} is cut off")
 
 
 class Handed:
@@ -110,6 +124,11 @@ class Handed:
         self.depot = depot
         self.units: dict[str, Node | CellPath] = {**tree.nodes, **{path.cell.id: path for path in tree.cells}}
         self.tree = tree
+        if not depot.is_marked():
+            raise StoreError(
+                f"{depot.shown}: no run is seen there from {os.uname().nodename}; a worker must see the same place as "
+                "the command that was typed, so memory:// and a folder of one machine alone cannot be"
+            )
         depot.scratch.mkdir(parents=True, exist_ok=True)
         check_locks(depot.scratch)
         self._marks = tempfile.TemporaryDirectory(prefix="prunebench-")
@@ -126,6 +145,10 @@ class Handed:
         if name not in self.units:
             raise StoreError(f"unit {name} is none of this leaderboard; is this the prunebench of the driver?")
         unit = self.units[name]
+        if isinstance(unit, CellPath):  # of a worker that died when it had sent its result
+            self.depot.pull_cells([name])
+            if finished(self.depot.mirror, name) is not None:
+                return
         self.worker.do(unit, after=lambda: self._send(unit))
         self.shop.tidy()
 

@@ -16,7 +16,6 @@ from filelock import Timeout
 from benchmark.errors import PrunebenchError, SpecError
 from benchmark.harness.executors.interface import Executor, Job
 from benchmark.harness.executors.local import Local
-from benchmark.harness.full_disk import told_when_full
 from benchmark.harness.place import Place
 from benchmark.harness.progress import Bars
 from benchmark.harness.tree import Tree, grow, grown
@@ -26,6 +25,7 @@ from benchmark.registry import REGISTRY
 from benchmark.spec_files import as_spec
 from benchmark.specs import CorpusSpec, Leaderboard, ProfileSpec
 from benchmark.store.folders import MARKER, kept_specs, open_run
+from benchmark.store.full_disk import told_when_full
 from benchmark.store.records import Record, finished, latest, read_record
 
 
@@ -39,7 +39,7 @@ class RunOutcome:
 
 def run(
     spec: Leaderboard | Mapping[str, Any] | str | Path,
-    out: Path | str | None = None,
+    out: Path | str | Place | None = None,
     workers: int | None = None,
     quiet: bool = False,
     executor: Executor | None = None,
@@ -57,7 +57,7 @@ def run(
         PrunebenchError: a wrong spec, unusable data, an unwritable folder or a full disk; failed cells do not raise.
     """
     spec = as_spec(spec)
-    place = Place.of(out if out is not None else Path("out") / spec.name)
+    place = out if isinstance(out, Place) else Place.of(out if out is not None else Path("out") / spec.name)
     if executor is not None and workers is not None:
         raise SpecError(f"workers = {workers} beside an executor: give it to the executor")
     chosen = executor or Local(workers=workers)
@@ -151,8 +151,9 @@ def _tidy(tree: Tree, place: Place) -> None:
         for path in other.cells:
             if finished(folder, path.cell.id) is None:
                 wanted |= {*path.nodes, *path.rewind_to.values()}
+    there = shop.names()
     for name in tree.nodes:
-        if name not in wanted and not tree.needs_optimizer(name):
+        if name in there and name not in wanted and not tree.needs_optimizer(name):
             try:
                 with claim(shop.run, name).acquire(timeout=0):
                     shop.drop(name)
@@ -163,13 +164,13 @@ def _tidy(tree: Tree, place: Place) -> None:
 # --- timings ------------------------------------------------------------------------------------------------------
 
 
-def profile(out: Path | str, spec: Leaderboard, quiet: bool = False) -> list[Path]:
+def profile(out: Path | str | Place, spec: Leaderboard, quiet: bool = False) -> list[Path]:
     """Time the artefacts of the spec's cells that have no timing on this device yet; return the timing records."""
     if spec.profile is None:
         return []
-    place = Place.of(out)
+    place = out if isinstance(out, Place) else Place.of(out)
     folder = open_run(place.folder)
-    written = []
+    written: list[Path] = []
     for one in spec.per_language():
         cells = {path.cell.id for path in grow(one).cells}
         found = [record for record in latest(folder) if record.ok and record.cell in cells]
@@ -177,11 +178,12 @@ def profile(out: Path | str, spec: Leaderboard, quiet: bool = False) -> list[Pat
             from benchmark.harness.timing import untimed
 
             place.depot.bring_models(untimed(found, folder, spec.profile, spec.decoding.cache))
-        written += [_time(found, folder, spec.profile, one.corpus, quiet, again=False, cache=spec.decoding.cache)]
-    made = [path for path in written if path is not None]
-    if place.depot is not None:
-        place.depot.put_files(made)
-    return made
+        made = _time(found, folder, spec.profile, one.corpus, quiet, again=False, cache=spec.decoding.cache)
+        written += [] if made is None else [made]
+        if place.depot is not None:
+            place.depot.put_files(written[-1:])  # now: what only the mirror has does not count
+            place.depot.forget_models()
+    return written
 
 
 def profile_folder(source: Path, into: Path, settings: ProfileSpec, quiet: bool = False) -> list[Path]:

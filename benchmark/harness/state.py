@@ -204,6 +204,10 @@ class Workshop:
         except FileNotFoundError:
             return -1
 
+    def names(self) -> set[str]:
+        """Return the nodes of which something is there, half-written ones too."""
+        return {path.name for path in self.folder.glob("*")}
+
     def drop(self, node: str) -> None:
         """Delete a node: the mark first, so that a half-deleted one is not taken for whole."""
         self._mark(node).unlink(missing_ok=True)

@@ -103,9 +103,11 @@ class Tree:
 
     def needs_optimizer(self, node: str) -> bool:
         """Whether a later Fit goes on from this node's optimiser, directly or by rewinding to it."""
-        if self.children.get(node):
-            return True
-        return any(node in other.rewind_to.values() for other in self.nodes.values())
+        return bool(self.children.get(node)) or node in self._rewound
+
+    @cached_property
+    def _rewound(self) -> frozenset[str | None]:
+        return frozenset(past for node in self.nodes.values() for past in node.rewind_to.values())
 
 
 def grown(spec: Leaderboard) -> list[Tree]:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, SoftFileLock, Timeout
 
 from benchmark.errors import PrunebenchError, StoreError
-from benchmark.harness.full_disk import is_full, told_when_full
 from benchmark.harness.processes import Emit, ordered, receive
 from benchmark.harness.ready import ready
 from benchmark.harness.tree import CellPath, Node, Tree, grow
 from benchmark.harness.watch import LookFailedError, Stopped, Watch
 from benchmark.specs import Leaderboard
+from benchmark.store.full_disk import is_full, told_when_full
 from benchmark.store.records import finished
 from benchmark.store.remote import RemoteError
 

@@ -8,7 +8,7 @@ The layout is that of a run folder, but for the prefix cache::
 
 There are no locks, so the put of an attempt's ``record.json``, after its other files, is the commit mark, and one
 driver alone hands out the work. The mirror is a copy that may be deleted at any time: what is not in the store is not
-in it either. Models are fetched only where they are needed.
+in it either. Models are fetched only where they are needed, and not kept.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ from filelock import FileLock
 
 from benchmark.corpora._cache import cache_folder
 from benchmark.errors import StoreError
-from benchmark.store.folders import FORMAT, MARKER, SPECS, check_format, keep_spec, open_run
+from benchmark.store.folders import FORMAT, MARKER, SPECS, check_format, keep_spec, open_run, short
+from benchmark.store.full_disk import is_full, told_when_full
 from benchmark.store.records import MODEL, RECORD, Record, new_stamp
-from benchmark.store.remote import Remote, is_url
+from benchmark.store.remote import PROBE, Remote, is_url
 
 TIMINGS = "timings"
 NODES = "work/nodes"
@@ -36,6 +38,10 @@ _NAME = r"[^./\\][^/\\]*"  # no dot first: neither a way up nor what is still be
 _ATTEMPT = re.compile(rf"runs/(?P<cell>{_NAME})/(?P<attempt>{_NAME})/(?P<file>{_NAME})")
 _LOOSE = re.compile(rf"{SPECS}/{_NAME}\.json|{TIMINGS}/{_NAME}/{_NAME}\.json")
 _NODE_FILE = re.compile(_NAME)
+
+
+SHOWN: dict[str, str] = {}
+"""Mirrors to the URLs that they are of, in this process; see ``named``."""
 
 
 class Depot:
@@ -52,6 +58,7 @@ class Depot:
         self.url, self.shown = self.remote.url, self.remote.shown
         home = cache_folder() / "depots" / hashlib.sha256(self.url.encode()).hexdigest()[:16]
         self.mirror, self.scratch = home / "mirror", home / "scratch"
+        SHOWN[str(self.mirror)] = self.shown
         self._lock = home / "mirror.lock"
 
     # --- a run begins -----------------------------------------------------------------------------------------------
@@ -63,18 +70,27 @@ class Depot:
             StoreError: other things lie there, a newer version wrote it, or it cannot be written.
         """
         marked = self.is_run()
-        probe = f".probe-{secrets.token_hex(4)}"
+        probe = f"{PROBE}{secrets.token_hex(4)}"
         self.remote.commit(probe, b"")
         self.remote.delete([probe])
-        if not marked:
-            shutil.rmtree(self.mirror, ignore_errors=True)  # of a run that was there before
         return marked
 
     def is_run(self) -> bool:
-        """Return whether a run is there, or nothing at all.
+        """Return whether a run is there, or nothing at all: then the mirror of one that was there is forgotten.
 
         Raises:
             StoreError: other things lie there, or a newer version wrote it.
+        """
+        seen = self.is_marked()
+        if not seen:
+            shutil.rmtree(self.mirror, ignore_errors=True)
+        return seen
+
+    def is_marked(self) -> bool:
+        """Return whether a run is there, or nothing at all.
+
+        Raises:
+            StoreError: as ``is_run``.
         """
         marker = self.remote.read([MARKER]).get(MARKER)
         if marker is not None:
@@ -108,7 +124,6 @@ class Depot:
             StoreError: no run is there.
         """
         if not self.is_run():
-            shutil.rmtree(self.mirror, ignore_errors=True)  # of one that was there before
             raise StoreError(f"{self.shown}: no run is there; give the URL that a run was written to")
         with self._alone():
             if not (self.mirror / MARKER).is_file():
@@ -119,7 +134,14 @@ class Depot:
                 (self.mirror / name).unlink(missing_ok=True)
             self._fetch({name: self.mirror / name for name in there - here})
             self._pull_attempts("runs", models)
+            if not models:
+                self.forget_models()
         return self.mirror
+
+    def forget_models(self) -> None:
+        """Delete the models of the mirror, which may be large; the store keeps its own."""
+        for path in (self.mirror / "runs").glob(f"*/*/{MODEL}"):
+            path.unlink(missing_ok=True)
 
     def pull_cells(self, cells: Iterable[str]) -> None:
         """Make the mirror equal to what is committed of some cells."""
@@ -147,21 +169,20 @@ class Depot:
 
     def bring_models(self, found: Iterable[Record]) -> None:
         """Fetch the models of records of the mirror, those that the store has kept."""
-        names = [f"runs/{record.cell}/{record.attempt}/{MODEL}" for record in found]
+        names = [_model(record) for record in found]
         lacking = [name for name in names if not (self.mirror / name).is_file()]
+        there = self.remote.sizes("runs") if lacking else {}
         with self._alone():
-            self._fetch({name: self.mirror / name for name in lacking if self.remote.exists(name)})
+            self._fetch({name: self.mirror / name for name in lacking if name in there})
 
-    def drop_models(self, found: Iterable[Record]) -> list[str]:
+    def drop_models(self, found: Sequence[Record]) -> list[str]:
         """Delete the models of records, here and there, and return the cells that had one."""
-        dropped = []
+        there = self.remote.sizes("runs")
+        dropped = {_model(record): record.cell for record in found if _model(record) in there}
+        self.remote.delete(list(dropped))
         for record in found:
-            name = f"runs/{record.cell}/{record.attempt}/{MODEL}"
-            (self.mirror / name).unlink(missing_ok=True)
-            if self.remote.exists(name):
-                self.remote.delete([name])
-                dropped.append(record.cell)
-        return dropped
+            (self.mirror / _model(record)).unlink(missing_ok=True)
+        return list(dropped.values())
 
     def put_attempt(self, folder: Path) -> None:
         """Send a committed attempt, its record last."""
@@ -172,10 +193,10 @@ class Depot:
         self.remote.commit(f"{place}/{RECORD}", (folder / RECORD).read_bytes())
 
     def put_files(self, paths: Iterable[Path]) -> list[str]:
-        """Send files of the mirror (timings, reports), and return where they are then."""
+        """Send files of the mirror (timings, reports), each whole or not at all, and return where they are then."""
         names = {path.relative_to(self.mirror).as_posix(): path for path in paths}
         for name, path in names.items():
-            self.remote.put(path, name)
+            self.remote.commit(name, path.read_bytes())
         return [f"{self.shown}/{name}" for name in names]
 
     # --- nodes ------------------------------------------------------------------------------------------------------
@@ -215,9 +236,26 @@ class Depot:
 
     # --- the mirror -------------------------------------------------------------------------------------------------
 
-    def _alone(self) -> FileLock:
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(self._lock)
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the mirror, and name it in whatever its disk says.
+
+        Raises:
+            DiskFullError: there is no room for it.
+            StoreError: it cannot be written.
+        """
+        with told_when_full(self.mirror):
+            try:
+                self._lock.parent.mkdir(parents=True, exist_ok=True)
+                with FileLock(self._lock):
+                    yield
+            except OSError as error:
+                if is_full(error):
+                    raise
+                raise StoreError(
+                    f"{self.mirror}: the copy of {self.shown} cannot be written ({short(error)}); set PRUNEBENCH_CACHE "
+                    "to a folder with room"
+                ) from error
 
     def _loose(self) -> Iterator[Path]:
         yield from (self.mirror / SPECS).glob("*.json")
@@ -249,6 +287,10 @@ def _mark(content: bytes) -> dict[str, Any] | None:
     return found if all(isinstance(name, str) and _NODE_FILE.fullmatch(name) for name in names) else None
 
 
+def _model(record: Record) -> str:
+    return f"runs/{record.cell}/{record.attempt}/{MODEL}"
+
+
 def reach(place: Path | str) -> Path:
     """Return the run folder at a place: a path as it is, or the mirror of a URL, brought up to date.
 
@@ -256,3 +298,10 @@ def reach(place: Path | str) -> Path:
         StoreError: a URL with no run, or that cannot be reached.
     """
     return Depot(str(place)).pull() if is_url(place) else Path(place)
+
+
+def named(text: str) -> str:
+    """Return a text in which mirrors are called by their URLs: what is to be mended lies there."""
+    for mirror, url in SHOWN.items():
+        text = text.replace(mirror, url)
+    return text

@@ -28,7 +28,7 @@ MARKER = "prunebench.json"
 SPECS = "specs"
 OPTIMIZER = "optimizer.safetensors"
 """File of a node of the prefix cache that only a Fit which goes on from it needs."""
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+:/")
 WAY_OUT = "remove that attempt's folder and run again to make it anew"
 
 

@@ -8,25 +8,49 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import StoreError
+from benchmark.errors import SpecError, StoreError
 from benchmark.store.files import write_atomically
 from benchmark.store.folders import short
+from benchmark.store.full_disk import is_full
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+://")
 _PASSWORD = re.compile(r"^([^:]+://[^/@:]*:)[^/@]*@")  # sftp://me:secret@host
+
+
+PROBE = ".probe-"
+"""How names begin of objects that are put to see whether anything can be."""
 
 
 class RemoteError(StoreError):
     """An object store cannot be reached or refuses: no fault of any cell."""
 
 
+def hidden(url: str) -> str:
+    """Return a URL without a password that it may hold."""
+    return _PASSWORD.sub(r"\1***@", url)
+
+
 def is_url(place: object) -> bool:
     """Whether a place is named by a URL (``s3://bucket/run``) and is no path."""
     return isinstance(place, str) and _URL.match(place) is not None
+
+
+def _checked(url: str) -> str:
+    """Return a URL without slashes at its end.
+
+    Raises:
+        SpecError: it names no place below its protocol, chains several, or has signs that stand for other names.
+    """
+    protocol, _, place = url.partition("://")
+    if not place.strip("/"):
+        raise SpecError(f"{url}: names no place; give one, such as {protocol or 's3'}://bucket/runs/mine")
+    if "::" in protocol or set("*?[]") & set(place):
+        raise SpecError(f"{url}: give a plain URL, protocol://place, without '::' and any of * ? [ ]")
+    return url.rstrip("/")
 
 
 class Remote:
@@ -35,14 +59,15 @@ class Remote:
     ``shown`` is the URL without a password that it may hold, for whatever is printed.
 
     Raises:
+        SpecError: a URL of another form than ``protocol://place``.
         RemoteError: no such protocol, its package is not installed, or the store cannot be opened.
     """
 
     def __init__(self, url: str) -> None:
         import fsspec
 
-        self.url = url.rstrip("/")
-        self.shown = _PASSWORD.sub(r"\1***@", self.url)
+        self.url = _checked(url)
+        self.shown = hidden(self.url)
         with self._told("cannot be opened"):
             self.files: Any
             self.files, root = fsspec.core.url_to_fs(self.url)
@@ -57,8 +82,6 @@ class Remote:
         except StoreError:
             raise
         except Exception as error:  # whatever the library behind a protocol raises: botocore's, aiohttp's, OSError
-            from benchmark.harness.full_disk import is_full
-
             if is_full(error):  # of this machine
                 raise
             place = f"{self.shown}/{name}" if name else self.shown
@@ -84,10 +107,14 @@ class Remote:
         return {str(path)[start:]: int(about.get("size") or 0) for path, about in found.items()}
 
     def is_empty(self) -> bool:
-        """Whether no object is there; costs no more than finding the first one. Empty folders do not count."""
+        """Whether no object is there; costs no more than finding the first one.
+
+        Empty folders do not count, nor do objects that stand for a folder, nor the probe of another process.
+        """
         with self._told("cannot be listed"):
             self.files.invalidate_cache()
-            return not any(objects for _, _, objects in self.files.walk(self.root))
+            found = (name for _, _, objects in self.files.walk(self.root) for name in objects)
+            return all(not name.strip("/") or name.startswith(PROBE) for name in found)
 
     def exists(self, name: str) -> bool:
         """Whether an object is there now."""
@@ -137,8 +164,10 @@ class Remote:
     def delete(self, names: Collection[str]) -> None:
         """Delete objects, of which some may be gone."""
         with self._told("cannot be deleted", next(iter(names), "")):
-            for name in names:
-                try:
-                    self.files.rm_file(self._path(name))
-                except FileNotFoundError:
-                    continue
+            try:
+                if names:
+                    self.files.rm([self._path(name) for name in names])
+            except FileNotFoundError:
+                for name in names:
+                    with suppress(FileNotFoundError):
+                        self.files.rm_file(self._path(name))

@@ -18,7 +18,10 @@ import benchmark
 from benchmark.cli.main import invoke
 from benchmark.corpora._cache import cache_folder
 from benchmark.errors import PrunebenchError
+from benchmark.harness.distant import Handed
 from benchmark.harness.executors.local import Local
+from benchmark.harness.tree import grow
+from benchmark.specs import Leaderboard
 from benchmark.store.depot import Depot
 from benchmark.store.records import MODEL, records
 from tests.running import SPEC, here, holders, meanings, wait_for
@@ -51,6 +54,10 @@ def puts(depot: Depot) -> Counter[str]:
     return Counter(name.split("/")[2] for name in depot.remote.sizes("work/nodes") if name.endswith("/node.json"))
 
 
+def committed(depot: Depot) -> set[str]:
+    return {name for name in depot.remote.sizes("runs") if name.endswith("/record.json")}
+
+
 def test_in_one_process_it_is_the_leaderboard_of_a_folder(depot: Depot, local: list[Any]) -> None:
     assert not benchmark.run(SPEC, depot.url, quiet=True, executor=Local(workers=0)).failed
     assert meanings(depot.mirror) == local
@@ -80,13 +87,34 @@ def test_a_killed_driver_costs_only_what_was_under_way(depot: Depot, local: list
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(first.wait)
-        wait_for(lambda: depot.remote.sizes("work/nodes"), running)
+        wait_for(depot.nodes, running)
         first.kill()
-    kept = {name for name in depot.remote.sizes() if name.endswith("/record.json") or name.count("/") == 2}
+    kept, results = depot.nodes().keys(), committed(depot)
     assert not benchmark.run(SPEC, depot.url, quiet=True, executor=Local(workers=2)).failed
-    assert kept & depot.remote.sizes().keys()
     assert meanings(depot.mirror) == local
-    assert set(puts(depot).values()) == {1}
+    assert results <= committed(depot) and kept and set(puts(depot).values()) == {1}
+
+
+def test_where_all_workers_die_their_codes_are_told(depot: Depot) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(benchmark.run, SPEC, depot.url, quiet=True, executor=Local(workers=1))
+        (only,) = wait_for(lambda: holders(depot.scratch), running)
+        os.kill(only, signal.SIGKILL)
+        with pytest.raises(PrunebenchError, match=r"a worker process ended with code -9; .* run the same command"):
+            running.result()
+
+
+def test_workers_that_see_another_place_are_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PRUNEBENCH_CACHE", str(tmp_path))
+    with pytest.raises(PrunebenchError, match=r"memory://x/run: no run is seen there from .* must see the same place"):
+        benchmark.run(SPEC, "memory://x/run", quiet=True, executor=Local(workers=2))
+
+
+def test_a_cell_whose_result_is_there_is_not_evaluated_again(depot: Depot) -> None:
+    spec = Leaderboard.parse({**SPEC, "grid": [{"methods": ["shipped"]}], "seeds": [0]}, "a test")
+    (record,) = benchmark.run(spec, depot.url, quiet=True, executor=Local(workers=0)).records
+    Handed(grow(spec), Depot(depot.url), lambda _: None).do(record.cell)
+    assert [one.attempt for one in records(depot.pull())] == [record.attempt]
 
 
 def test_workers_on_ray_share_nothing_but_the_store(depot: Depot, local: list[Any], tmp_path: Path) -> None:
@@ -112,6 +140,24 @@ def test_workers_on_ray_share_nothing_but_the_store(depot: Depot, local: list[An
     assert set(puts(depot).values()) == {1}
 
 
+def test_a_node_of_ray_that_is_lost_costs_what_it_was_at(depot: Depot, local: list[Any]) -> None:
+    utils: Any = pytest.importorskip("ray.cluster_utils", reason="Ray is not installed (pip install 'prunebench[ray]')")
+    from benchmark.harness.executors.on_ray import OnRay
+
+    node = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+    cluster = utils.Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    try:
+        second = cluster.add_node(**node)
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(benchmark.run, SPEC, depot.url, quiet=True, executor=OnRay(address=cluster.address))
+            wait_for(lambda: len(holders(depot.scratch)) == 2, running)
+            cluster.remove_node(second, allow_graceful=False)
+            assert not running.result().failed
+    finally:
+        cluster.shutdown()
+    assert meanings(depot.mirror) == local
+
+
 def test_the_command_line_writes_reads_and_brings_it_home(
     depot: Depot, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,12 +173,21 @@ def test_the_command_line_writes_reads_and_brings_it_home(
     assert not any(name.startswith("runs/") and name.endswith("/model.safetensors") for name in there)
     assert invoke(["plan", str(spec), "--out", depot.url]) == 0
     assert "2 done, 0 missing" in capsys.readouterr().out
+    assert not list(depot.mirror.glob("runs/*/*/model.safetensors"))
     assert invoke(["score", depot.url]) == 0
     assert "magnitude" in capsys.readouterr().out
     assert invoke(["merge", depot.url, "--into", str(tmp_path / "home")]) == 0
     assert len(records(tmp_path / "home")) == 2 and len(list((tmp_path / "home" / "timings").glob("*/*.json"))) == 1
     assert invoke(["export", "0", "--to", str(tmp_path / "x"), "--runs", depot.url]) == 2
     assert "a URL is no folder" in capsys.readouterr().err
+    broken = next(iter(committed(depot)))
+    depot.remote.commit(broken, b"{")
+    (depot.mirror / broken).unlink()
+    assert invoke(["report", depot.url, "--out", str(tmp_path / "rep"), "-q"]) == 1
+    assert f"{depot.url}/{broken}: not whole JSON" in capsys.readouterr().err
+    depot.remote.delete(list(depot.remote.sizes()))
+    assert invoke(["plan", str(spec), "--out", depot.url]) == 0
+    assert "0 done, 2 missing" in capsys.readouterr().out
 
 
 def test_what_cannot_be_reached_is_one_error_before_anything_is_made(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import yaml
 
 import benchmark
 from benchmark.harness.executors.local import Local
-from benchmark.harness.full_disk import DiskFullError
+from benchmark.store.full_disk import DiskFullError
 from benchmark.store.records import records
 
 pytestmark = pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 import fsspec
 import pytest
 
-from benchmark.errors import StoreError
+from benchmark.errors import SpecError, StoreError
 from benchmark.harness.distant import Distant
 from benchmark.harness.state import Ledger, NodeLost, State
-from benchmark.store.depot import Depot, reach
+from benchmark.store.depot import Depot, named, reach
 from benchmark.store.folders import check_run, open_run
 from benchmark.store.records import Attempt, latest, records
 from benchmark.store.remote import RemoteError, is_url
+from benchmark.store.timings import timings, write_timing
 from tests import fake_runs
 
 NODE = "a" * 24
@@ -285,3 +287,62 @@ def test_a_password_in_a_url_is_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_p
         depot.pull()
     assert str(caught.value).startswith("memory://me:***@bucket/run: no run is there")
     assert Depot("memory://bucket/a:b@c").shown == "memory://bucket/a:b@c"
+
+
+@pytest.mark.parametrize("url", ["s3://", "file:///", "memory://x/g[1]", "memory://x/*", "simplecache::memory://x/y"])
+def test_urls_that_name_no_one_place_are_refused(url: str) -> None:
+    assert is_url(url)
+    with pytest.raises(SpecError, match=r"names no place|give a plain URL"):
+        Depot(url)
+
+
+def test_a_probe_that_was_left_is_no_other_thing(depot: Depot) -> None:
+    depot.remote.commit(".probe-12345678", b"")
+    assert depot.check() is False
+
+
+def test_what_is_being_fetched_is_not_tidied(depot: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Distant(depot).save(NODE, state(2.0))
+    other = elsewhere(depot, tmp_path, monkeypatch)
+    for number in range(5):
+        other.here.save(f"{number:024x}", state())
+    honest = other.depot.get_node
+
+    def interrupted(*asked: Any) -> None:
+        honest(*asked)
+        Distant(Depot(depot.url)).tidy()
+
+    monkeypatch.setattr(other.depot, "get_node", interrupted)
+    assert weights_of(other.load(NODE)) == [2.0] * 3
+    assert not list((other.run / "incoming").iterdir())
+
+
+def test_a_mirror_that_cannot_be_written_is_one_line(filled: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def forbidden(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    for fault, said in (
+        (full, "the disk is full; make room"),
+        (forbidden, "set PRUNEBENCH_CACHE to a folder with room"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr("benchmark.store.depot.FileLock.acquire", fault)
+            for use in (filled.pull, lambda: filled.pull_cells(["x"])):
+                with pytest.raises(StoreError, match=said):
+                    use()
+
+
+def test_what_is_to_be_mended_is_named_where_it_lies(depot: Depot) -> None:
+    assert named(f"{depot.mirror}/runs/a/b/record.json: broken") == f"{depot.url}/runs/a/b/record.json: broken"
+
+
+def test_timings_are_sent_whole(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
+    depot.begin(SPEC, [])
+    path = write_timing(depot.mirror, "cpu", [{"cell": "a", "attempt": "b"}])
+    monkeypatch.setattr(type(depot.remote), "put", lambda *_: pytest.fail("a file in place may be seen in part"))
+    assert depot.put_files([path]) == [f"{depot.url}/{path.relative_to(depot.mirror)}"]
+    path.unlink()
+    assert [one["device"] for one in timings(depot.pull())] == ["cpu"]

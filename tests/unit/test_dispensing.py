@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmark.errors import StoreError
 from benchmark.harness import dispensing
 from benchmark.harness.dispensing import TRIES, Dispenser
 from benchmark.harness.ready import ready
@@ -29,11 +30,11 @@ SPEC = {
 class Store:
     """Stands in for a depot: which nodes and results are there."""
 
-    def __init__(self) -> None:
+    def __init__(self, mirror: Path) -> None:
         self.there: dict[str, dict[str, int]] = {}
         self.results: set[str] = set()
-        self.mirror = Path("mirror")
-        self.pulled: list[str] = []
+        self.mirror, self.shown = mirror, "store://run"
+        self.failed: list[str] = []
 
     def nodes(self) -> dict[str, dict[str, int]]:
         return dict(self.there)
@@ -42,7 +43,9 @@ class Store:
         return {"files": self.there[node]} if node in self.there else None
 
     def pull_cells(self, cells: list[str]) -> None:
-        self.pulled += cells
+        for number, cell in enumerate(self.failed):
+            if cell in cells:
+                (self.mirror / "runs" / cell / f"attempt-{number}").mkdir(parents=True, exist_ok=True)
 
     def put(self, tree: Tree, name: str) -> None:
         if name in tree.nodes:
@@ -57,8 +60,8 @@ def tree() -> Tree:
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Any:
-    made = Store()
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    made = Store(tmp_path)
     monkeypatch.setattr(dispensing, "finished", lambda _, cell: cell if cell in made.results else None)
     return made
 
@@ -97,14 +100,41 @@ def test_what_is_done_already_is_not_handed_out(tree: Tree, store: Any) -> None:
     assert dispenser.left == len(tree.cells) - 1
 
 
-def test_a_unit_that_leaves_nothing_is_given_up_with_all_that_hang_on_it(tree: Tree, store: Any) -> None:
+def test_a_unit_whose_failure_is_recorded_is_given_up_with_all_that_hang_on_it(tree: Tree, store: Any) -> None:
+    store.failed += [path.cell.id for path in tree.cells]
+    store.pull_cells(store.failed)  # all of them have failed before: that is no failure of now
     dispenser = Dispenser(tree, store)
     first = dispenser.take()
     assert first is not None and first in tree.nodes
     users = {path.cell.id for path in tree.users[first]}
+    store.failed += users
     assert {event["failed"] for event in dispenser.over(first)} == users
-    assert set(store.pulled) == users and dispenser.left == len(tree.cells) - len(users)
+    assert dispenser.left == len(tree.cells) - len(users)
     assert first not in iter(dispenser.take, None)
+
+
+def test_a_unit_that_leaves_nothing_at_all_is_an_error(tree: Tree, store: Any) -> None:
+    store.failed += [path.cell.id for path in tree.cells]
+    store.pull_cells(store.failed)
+    dispenser = Dispenser(tree, store)
+    first = dispenser.take()
+    assert first is not None
+    with pytest.raises(StoreError, match=f"unit {first} is said to be done, and store://run holds nothing of it"):
+        dispenser.over(first)
+    assert dispenser.left == len(tree.cells)
+
+
+def test_a_unit_that_several_workers_died_over_is_handed_out_no_more(tree: Tree, store: Any) -> None:
+    dispenser = Dispenser(tree, store)
+    first = dispenser.take()
+    assert first is not None
+    for _ in range(TRIES):
+        dispenser.back(first)
+        assert dispenser.take() == first
+    dispenser.back(first)
+    assert first not in iter(dispenser.take, None)
+    (said,) = dispenser.stuck
+    assert said == f"{len(tree.cells)} cell(s) wait for units that 3 workers died over: {first}"
 
 
 def test_a_parent_that_was_lost_is_made_again_and_its_child_tried_a_few_times(tree: Tree, store: Any) -> None:
@@ -112,16 +142,17 @@ def test_a_parent_that_was_lost_is_made_again_and_its_child_tried_a_few_times(tr
     parent = tree.nodes[child].parent
     assert parent is not None
     dispenser = Dispenser(tree, store)
-    said = []
-    while (name := dispenser.take()) is not None:
-        if name == child:
-            store.there.pop(parent)  # its files are gone, and who met that dropped the mark
-            said.append(dispenser.over(name))
-        else:
-            store.put(tree, name)
-            dispenser.over(name)
-    assert [bool(events) for events in said] == [False] * TRIES + [True]
-    assert dispenser.left == 0
+    tries = 0
+    with pytest.raises(StoreError, match=f"unit {child} lost what it begins at 3 times, and store://run holds nothing"):
+        while (name := dispenser.take()) is not None:
+            if name == child:
+                tries += 1
+                store.there.pop(parent)  # its files are gone, and who met that dropped the mark
+                assert dispenser.over(name) == []
+            else:
+                store.put(tree, name)
+                dispenser.over(name)
+    assert tries == TRIES + 1
 
 
 def test_who_waits_gets_what_another_gives_back(tree: Tree, store: Any) -> None:

@@ -17,8 +17,8 @@ from benchmark.harness.executors.interface import Job, executor
 from benchmark.harness.executors.local import Here, Local, Processes
 from benchmark.harness.executors.on_ray import OnRay
 from benchmark.harness.executors.placing import seats
-from benchmark.harness.full_disk import DiskFullError, full_disk, told_when_full
 from benchmark.harness.processes import settle
+from benchmark.store.full_disk import DiskFullError, full_disk, told_when_full
 from benchmark.store.records import records
 
 SPEC: dict[str, Any] = {

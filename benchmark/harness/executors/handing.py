@@ -7,17 +7,20 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
-from benchmark.errors import PrunebenchError
 from benchmark.harness.dispensing import Dispenser
 from benchmark.harness.executors.interface import EVENTS, Event, Job
 from benchmark.harness.processes import order, reports, tell
 from benchmark.store.depot import Depot
 
 
-def hand_out(job: Job, processes: Sequence[subprocess.Popen[str]], event: Event) -> list[str]:
-    """Hand units to waiting worker processes until none is left; return why some ended before, a line each."""
-    dispenser = dispenser_of(job)
+def hand_out(job: Job, processes: Sequence[subprocess.Popen[str]], dispenser: Dispenser, event: Event) -> list[str]:
+    """Hand units to waiting worker processes until none is left; return why some gave up before, a line each.
+
+    Raises:
+        Exception: what went wrong here, and not in a worker.
+    """
     said: list[str] = []
+    wrong: list[Exception] = []
 
     def attend(process: subprocess.Popen[str]) -> None:
         held: str | None = None
@@ -39,10 +42,10 @@ def hand_out(job: Job, processes: Sequence[subprocess.Popen[str]], event: Event)
                         if held is None:
                             break
                         tell(process, {"do": held})
-        except PrunebenchError as error:  # the store cannot be reached from here
-            said.append(str(error))
         except BrokenPipeError:  # it died while it waited: its code says so
             pass
+        except Exception as error:  # raised below, where it is heard
+            wrong.append(error)
         finally:
             if held is not None:
                 dispenser.back(held)  # to whoever is left
@@ -55,7 +58,9 @@ def hand_out(job: Job, processes: Sequence[subprocess.Popen[str]], event: Event)
         thread.start()
     for thread in threads:
         thread.join()
-    return said or stuck(dispenser)
+    if wrong:
+        raise wrong[0]
+    return said
 
 
 def hand_out_here(job: Job, event: Event) -> list[str]:
@@ -68,15 +73,10 @@ def hand_out_here(job: Job, event: Event) -> list[str]:
         handed.do(name)
         for found in dispenser.over(name):
             event(found)
-    return stuck(dispenser)
+    return dispenser.stuck
 
 
 def dispenser_of(job: Job) -> Dispenser:
     """Return who hands out the units of a job on an object store."""
     assert job.url is not None
     return Dispenser(job.tree, Depot(job.url))
-
-
-def stuck(dispenser: Dispenser) -> list[str]:
-    """Return a line where cells are left though nobody does anything more."""
-    return [f"{dispenser.left} cell(s) wait for nothing that could be done"] if dispenser.left else []

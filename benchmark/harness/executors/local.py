@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from benchmark.errors import SpecError
-from benchmark.harness.executors.handing import hand_out, hand_out_here
+from benchmark.harness.executors.handing import dispenser_of, hand_out, hand_out_here
 from benchmark.harness.executors.interface import EVENTS, Event, Executor, Job, Team
 from benchmark.harness.processes import listen, order, reap, spawn
 
@@ -114,5 +114,6 @@ class HandedProcesses(Processes):
 
     def work(self, event: Event) -> list[str]:
         """Hand out the units, hand on what is reported, and wait for the end."""
-        said = hand_out(self.job, self.processes, event)
-        return said or self._died()
+        dispenser = dispenser_of(self.job)
+        said = hand_out(self.job, self.processes, dispenser, event)
+        return said or self._died() or dispenser.stuck

@@ -111,9 +111,7 @@ def _hand_out(ray: Any, told: dict[str, Any], how: Mapping[str, Any], count: int
 
     equip(told)
     dispenser = Dispenser(_tree(told), Depot(told["url"]))
-    again = {"max_restarts": RETRIES, "max_task_retries": RETRIES}
-    # A seat keeps its place while it is idle: one without room would keep its unit for ever.
-    count = min(count, seats(ray.nodes(), how["num_cpus"], how["num_gpus"], None)[0])
+    again = {"max_restarts": RETRIES, "max_task_retries": 0}
     given_up(hand_out(ray, told, {**how, **again}, count, dispenser, emit), dispenser, _said)
     return 0
 

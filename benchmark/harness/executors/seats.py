@@ -1,12 +1,12 @@
 """Seats on Ray: actors that do the units that the driver hands out, for a run on an object store.
 
-Ray places a seat, starts it again where its process dies, and gives it the unit again that it was at.
+Ray places a seat and starts it again where its process or its node dies; the unit it was at goes to whoever is free.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmark.errors import PrunebenchError
@@ -20,6 +20,9 @@ class Seat:
     def __init__(self, told: dict[str, Any], threads: int) -> None:
         self.told, self.threads = told, threads
         self.handed: Any = None
+
+    def ready(self) -> None:
+        """Return: that it does tells that the seat is placed."""
 
     def do(self, name: str) -> None:
         """Do a unit; what came of it is in the store.
@@ -49,39 +52,53 @@ def hand_out(
 ) -> list[Exception]:
     """Hand units to ``count`` seats until none is left; return what seats were given up for.
 
-    ``how`` are Ray's options of an actor: what it needs, and how often it is started again.
+    A seat gets a unit when it is placed, and again when it was: one of a dead node may wait for room as long as another
+    one is idle. ``how`` are Ray's options of an actor: what it needs, and how often it is started again.
     """
     kind = ray.remote(**how)(Seat)
-    threads = int(how["num_cpus"])
-    idle = [kind.remote(dict(told), threads) for _ in range(count)]
-    busy: dict[Any, tuple[Any, str]] = {}
+    idle: list[Any] = []
     failures: list[Exception] = []
+    calls: dict[Any, tuple[Any, str | None]] = {}
+
+    def place(seat: Any) -> None:
+        calls[seat.ready.remote()] = seat, None
+
+    for _ in range(count):
+        place(kind.remote(dict(told), int(how["num_cpus"])))
     while True:
         while idle and (name := dispenser.take()) is not None:
             seat = idle.pop()
-            busy[seat.do.remote(name)] = seat, name
-        if not busy:
+            calls[seat.do.remote(name)] = seat, name
+        in_hand = any(name is not None for _, name in calls.values())
+        if not dispenser.left or not calls or (idle and not in_hand):
             return failures
-        (done, *_), _ = ray.wait(list(busy), num_returns=1)
-        seat, name = busy.pop(done)
+        (done, *_), _ = ray.wait(list(calls), num_returns=1)
+        seat, held = calls.pop(done)
         try:
             ray.get(done)
-        except ray.exceptions.RayError as error:  # of this seat: the unit goes to another one
-            failures.append(error)
-            dispenser.back(name)
+        except ray.exceptions.RayActorError as error:  # its process or its node died; Ray starts it again, or gives up
+            if held is None:
+                failures.append(error)
+            else:
+                dispenser.back(held)
+                place(seat)
             continue
-        for event in dispenser.over(name):
-            emit(event)
+        except ray.exceptions.RayError as error:  # what it ran into itself: the unit goes to another one
+            failures.append(error)
+            if held is not None:
+                dispenser.back(held)
+            continue
+        if held is not None:
+            for event in dispenser.over(held):
+                emit(event)
         idle.append(seat)
 
 
-def given_up(failures: list[Exception], dispenser: Dispenser, say: Any) -> None:
+def given_up(failures: list[Exception], dispenser: Dispenser, say: Callable[[Exception], str]) -> None:
     """Raise where cells are left: why the first seat was given up, or that nothing can be done.
 
     Raises:
         PrunebenchError: cells are left.
     """
-    from benchmark.harness.executors.handing import stuck
-
     if dispenser.left:
-        raise PrunebenchError(say(failures[0]) if failures else stuck(dispenser)[0])
+        raise PrunebenchError(say(failures[0]) if failures else dispenser.stuck[0])
