@@ -70,17 +70,14 @@ def test_in_one_process_it_is_the_leaderboard_of_a_folder(depot: Depot, local: l
     assert sum(p.numel() for p in benchmark.load(pruned.path).parameters()) == pruned.data["counts"]["params_stored"]
 
 
-def test_a_killed_worker_is_survived_by_the_other_one(depot: Depot, local: list[Any]) -> None:
+def test_who_is_killed_costs_only_what_was_under_way(depot: Depot, local: list[Any], tmp_path: Path) -> None:
+    """The only worker, then the command itself, then one of two workers: each time the same command goes on."""
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(benchmark.run, SPEC, depot.url, quiet=True, executor=Local(workers=2))
-        both = wait_for(lambda: found if len(found := holders(depot.scratch)) == 2 else None, running)
-        os.kill(min(both), signal.SIGKILL)
-        assert not running.result().failed
-    assert meanings(depot.mirror) == local
-    assert set(puts(depot).values()) == {1}
-
-
-def test_a_killed_driver_costs_only_what_was_under_way(depot: Depot, local: list[Any], tmp_path: Path) -> None:
+        running = pool.submit(benchmark.run, SPEC, depot.url, quiet=True, executor=Local(workers=1))
+        (only,) = wait_for(lambda: holders(depot.scratch), running)
+        os.kill(only, signal.SIGKILL)
+        with pytest.raises(PrunebenchError, match=r"a worker process ended with code -9; .* run the same command"):
+            running.result()
     spec = tmp_path / "spec.yaml"
     spec.write_text(yaml.safe_dump(SPEC))
     command = [sys.executable, "-m", "benchmark", "run", str(spec), "--out", depot.url, "--workers", "2", "-q"]
@@ -90,18 +87,13 @@ def test_a_killed_driver_costs_only_what_was_under_way(depot: Depot, local: list
         wait_for(depot.nodes, running)
         first.kill()
     kept, results = depot.nodes().keys(), committed(depot)
-    assert not benchmark.run(SPEC, depot.url, quiet=True, executor=Local(workers=2)).failed
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(benchmark.run, SPEC, depot.url, quiet=True, executor=Local(workers=2))
+        both = wait_for(lambda: found if len(found := holders(depot.scratch)) == 2 else None, running)
+        os.kill(min(both), signal.SIGKILL)
+        assert not running.result().failed
     assert meanings(depot.mirror) == local
     assert results <= committed(depot) and kept and set(puts(depot).values()) == {1}
-
-
-def test_where_all_workers_die_their_codes_are_told(depot: Depot) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(benchmark.run, SPEC, depot.url, quiet=True, executor=Local(workers=1))
-        (only,) = wait_for(lambda: holders(depot.scratch), running)
-        os.kill(only, signal.SIGKILL)
-        with pytest.raises(PrunebenchError, match=r"a worker process ended with code -9; .* run the same command"):
-            running.result()
 
 
 def test_workers_that_see_another_place_are_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -117,7 +109,9 @@ def test_a_cell_whose_result_is_there_is_not_evaluated_again(depot: Depot) -> No
     assert [one.attempt for one in records(depot.pull())] == [record.attempt]
 
 
-def test_workers_on_ray_share_nothing_but_the_store(depot: Depot, local: list[Any], tmp_path: Path) -> None:
+def test_workers_on_ray_share_nothing_but_the_store_and_may_be_lost(
+    depot: Depot, local: list[Any], tmp_path: Path
+) -> None:
     utils: Any = pytest.importorskip("ray.cluster_utils", reason="Ray is not installed (pip install 'prunebench[ray]')")
     from benchmark.harness.executors.on_ray import OnRay
 
@@ -125,37 +119,22 @@ def test_workers_on_ray_share_nothing_but_the_store(depot: Depot, local: list[An
     caches = [tmp_path / f"node-{number}" for number in range(2)]
     first, second = ({**node, "env_vars": {"PRUNEBENCH_CACHE": str(cache)}} for cache in caches)
     cluster = utils.Cluster(initialize_head=True, head_node_args={**first, "include_dashboard": False})
+
+    def at_work(*places: Path) -> set[int]:
+        return set().union(*(holders(path) for place in places for path in place.glob("depots/*/scratch")))
+
     try:
-        cluster.add_node(**second)
+        other = cluster.add_node(**second)
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(benchmark.run, SPEC, depot.url, quiet=True, executor=OnRay(address=cluster.address))
-            folders = lambda: tmp_path.glob("node-*/depots/*/scratch")  # noqa: E731
-            found = wait_for(lambda: set().union(*map(holders, folders())), running)
-            os.kill(min(found), signal.SIGKILL)
+            ours = wait_for(lambda: (here := at_work(caches[0])) and at_work(caches[1]) and here, running)
+            os.kill(min(ours), signal.SIGKILL)  # a worker, which is started again,
+            cluster.remove_node(other, allow_graceful=False)  # and a node, which is not
             assert not running.result().failed
     finally:
         cluster.shutdown()
     assert meanings(depot.mirror) == local
-    assert all(list(cache.glob("depots/*/scratch")) for cache in caches)  # each has worked apart
     assert set(puts(depot).values()) == {1}
-
-
-def test_a_node_of_ray_that_is_lost_costs_what_it_was_at(depot: Depot, local: list[Any]) -> None:
-    utils: Any = pytest.importorskip("ray.cluster_utils", reason="Ray is not installed (pip install 'prunebench[ray]')")
-    from benchmark.harness.executors.on_ray import OnRay
-
-    node = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
-    cluster = utils.Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    try:
-        second = cluster.add_node(**node)
-        with ThreadPoolExecutor(1) as pool:
-            running = pool.submit(benchmark.run, SPEC, depot.url, quiet=True, executor=OnRay(address=cluster.address))
-            wait_for(lambda: len(holders(depot.scratch)) == 2, running)
-            cluster.remove_node(second, allow_graceful=False)
-            assert not running.result().failed
-    finally:
-        cluster.shutdown()
-    assert meanings(depot.mirror) == local
 
 
 def test_the_command_line_writes_reads_and_brings_it_home(

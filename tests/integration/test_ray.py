@@ -43,12 +43,14 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     return here(tmp_path_factory.mktemp("local"))
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "5")
-    found = started()
-    yield found
-    found.shutdown()
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two nodes for all tests; the last one kills the head."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "5")
+        found = started()
+        yield found
+        found.shutdown()
 
 
 def made(run: Path) -> dict[Path, int]:
@@ -70,6 +72,36 @@ def test_both_workers_are_killed_and_ray_starts_others(cluster: Any, local: list
         assert not records(run)  # nothing was done yet, so others than these have done it all
         assert not running.result().failed
     assert meanings(run) == local
+
+
+def test_what_cannot_be_met_is_refused_before_anything_is_made(cluster: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    wide = OnRay(address=cluster.address, threads=2)  # the cluster has two CPUs, and no node has both
+    with pytest.raises(
+        PrunebenchError, match=r"asks for 2 CPU\(s\) and 0 GPU\(s\), and no node .* \(2 node\(s\), at most 1"
+    ):
+        benchmark.run(SPEC, run, quiet=True, executor=wide)
+    with pytest.raises(PrunebenchError, match=r"asks for 1 CPU\(s\) and 1 GPU\(s\)"):
+        benchmark.run(SPEC, run, quiet=True, executor=OnRay(address=cluster.address, gpus=1))
+    with pytest.raises(SpecError, match="workers = 0"):
+        benchmark.run(SPEC, run, quiet=True, executor=OnRay(workers=0))
+    assert not run.exists()
+
+
+def test_no_cluster_at_the_address_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.harness.executors.on_ray.GONE", 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(PrunebenchError, match=r"Ray at 127\.0\.0\.1:1 (is gone|cannot)") as caught:
+        benchmark.run(SPEC, tmp_path / "run", quiet=True, executor=OnRay(address="127.0.0.1:1"))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_whatever_the_process_that_speaks_to_ray_stumbles_over_is_said() -> None:
+    command = [sys.executable, "-m", "benchmark", "ray-driver", "{}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert json.loads(done.stdout) == {"fatal": "the process that speaks to Ray failed (KeyError: 'address')"}
 
 
 def test_a_dead_head_is_one_error_and_the_same_call_goes_on(
@@ -105,33 +137,3 @@ def test_a_dead_head_is_one_error_and_the_same_call_goes_on(
         path in after for path in before if "runs" in path.parts
     )  # though trunks are dropped when none needs them
     assert meanings(run) == local
-
-
-def test_what_cannot_be_met_is_refused_before_anything_is_made(cluster: Any, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    wide = OnRay(address=cluster.address, threads=2)  # the cluster has two CPUs, and no node has both
-    with pytest.raises(
-        PrunebenchError, match=r"asks for 2 CPU\(s\) and 0 GPU\(s\), and no node .* \(2 node\(s\), at most 1"
-    ):
-        benchmark.run(SPEC, run, quiet=True, executor=wide)
-    with pytest.raises(PrunebenchError, match=r"asks for 1 CPU\(s\) and 1 GPU\(s\)"):
-        benchmark.run(SPEC, run, quiet=True, executor=OnRay(address=cluster.address, gpus=1))
-    with pytest.raises(SpecError, match="workers = 0"):
-        benchmark.run(SPEC, run, quiet=True, executor=OnRay(workers=0))
-    assert not run.exists()
-
-
-def test_no_cluster_at_the_address_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmark.harness.executors.on_ray.GONE", 1)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(PrunebenchError, match=r"Ray at 127\.0\.0\.1:1 (is gone|cannot)") as caught:
-        benchmark.run(SPEC, tmp_path / "run", quiet=True, executor=OnRay(address="127.0.0.1:1"))
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "run").exists()
-
-
-def test_whatever_the_process_that_speaks_to_ray_stumbles_over_is_said() -> None:
-    command = [sys.executable, "-m", "benchmark", "ray-driver", "{}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert json.loads(done.stdout) == {"fatal": "the process that speaks to Ray failed (KeyError: 'address')"}
