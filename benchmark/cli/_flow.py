@@ -47,7 +47,7 @@ def carry_out(spec: Leaderboard, where: Path | str, executor: Executor, quiet: b
     except ScoresLeftOutError as error:
         written, left_out = error.written, error.faults
     except ReportsLeftOutError as error:
-        say_written(error.written)
+        say_written(_sent(place, error.written))
         raise
     finally:  # whatever a report runs into, why a cell failed is said
         say_failed(outcome.failed)
@@ -55,10 +55,15 @@ def carry_out(spec: Leaderboard, where: Path | str, executor: Executor, quiet: b
         dropped = _drop(place, cells, spec)
         if dropped:
             print(f"keep_artefacts: {spec.keep_artefacts}: {len(dropped)} model(s) deleted, records and plans kept")
-    say_written(written if place.depot is None else place.depot.put_files(written))
+    say_written(_sent(place, written))
     say_left_out(left_out)
     say_broken(broken)
     return 1 if outcome.failed or left_out or broken else 0
+
+
+def _sent(place: Place, written: list[Path]) -> list[Path] | list[str]:
+    """Return where reports are: of a run on an object store, after they were sent there."""
+    return written if place.depot is None else place.depot.put_files(written)
 
 
 def _drop(place: Place, cells: Collection[str], spec: Leaderboard) -> list[str]:

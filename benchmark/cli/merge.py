@@ -43,8 +43,11 @@ def merge(
     give the scores that are claimed. What fails is named and left out, and the exit code is 2.
     """
     from benchmark.harness.admission import unite
+    from benchmark.store.depot import forget_models
 
     done, refused = unite(runs, into, accepted=accept_data or (), check=check)
+    for run in runs:
+        forget_models(run)
     for refusal in refused:
         print(f"prunebench: error: {flat(refusal):.600}", file=sys.stderr)
     print(

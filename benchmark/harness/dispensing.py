@@ -52,10 +52,10 @@ class Dispenser:
                     return None
                 self._changed.wait()
 
-    def back(self, name: str) -> None:
-        """Take a unit back from who died over it; one that several died over is handed out no more."""
+    def back(self, name: str, *, died: bool = True) -> None:
+        """Take a unit back that was not done; one that several workers ``died`` over is handed out no more."""
         with self._changed:
-            self._deaths[name] = self._deaths.get(name, 0) + 1
+            self._deaths[name] = self._deaths.get(name, 0) + died
             self._held.discard(name)
             self._changed.notify_all()
 

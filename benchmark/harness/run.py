@@ -24,6 +24,7 @@ from benchmark.measure.decoding import Cache
 from benchmark.registry import REGISTRY
 from benchmark.spec_files import as_spec
 from benchmark.specs import CorpusSpec, Leaderboard, ProfileSpec
+from benchmark.store.depot import forget_models
 from benchmark.store.folders import MARKER, kept_specs, open_run
 from benchmark.store.full_disk import told_when_full
 from benchmark.store.records import Record, finished, latest, read_record
@@ -89,6 +90,7 @@ def _finish(tree: Tree, place: Place, executor: Executor, quiet: bool) -> list[R
 
 def _work(job: Job, place: Place, executor: Executor, quiet: bool) -> None:
     tree, folder = job.tree, job.folder
+    before = {record.attempt for record in latest(folder) if not record.ok} if (folder / MARKER).is_file() else set()
     with Bars(tree, folder, quiet) as bars:
         try:
             # Workers import their libraries while this process makes the data; then they are told to begin.
@@ -99,7 +101,8 @@ def _work(job: Job, place: Place, executor: Executor, quiet: bool) -> None:
                 ended = team.work(bars.event)
         finally:
             shutil.rmtree(job.marks, ignore_errors=True)
-    settled = {record.cell for record in latest(folder) if not record.stopped}
+    news = [record for record in latest(folder) if record.ok or (record.failed and record.attempt not in before)]
+    settled = {record.cell for record in news}
     if ended and any(path.cell.id not in settled for path in tree.cells):  # else another worker has done their part
         raise PrunebenchError(f"{ended[0]}. Finished cells are kept: run the same command again")
 
@@ -182,7 +185,7 @@ def profile(out: Path | str | Place, spec: Leaderboard, quiet: bool = False) -> 
         written += [] if made is None else [made]
         if place.depot is not None:
             place.depot.put_files(written[-1:])  # now: what only the mirror has does not count
-            place.depot.forget_models()
+            forget_models(folder)
     return written
 
 

@@ -28,7 +28,7 @@ from filelock import FileLock
 from benchmark.corpora._cache import cache_folder
 from benchmark.errors import StoreError
 from benchmark.store.folders import FORMAT, MARKER, SPECS, check_format, keep_spec, open_run, short
-from benchmark.store.full_disk import is_full, told_when_full
+from benchmark.store.full_disk import DiskFullError, is_full
 from benchmark.store.records import MODEL, RECORD, Record, new_stamp
 from benchmark.store.remote import PROBE, Remote, is_url
 
@@ -134,14 +134,7 @@ class Depot:
                 (self.mirror / name).unlink(missing_ok=True)
             self._fetch({name: self.mirror / name for name in there - here})
             self._pull_attempts("runs", models)
-            if not models:
-                self.forget_models()
         return self.mirror
-
-    def forget_models(self) -> None:
-        """Delete the models of the mirror, which may be large; the store keeps its own."""
-        for path in (self.mirror / "runs").glob(f"*/*/{MODEL}"):
-            path.unlink(missing_ok=True)
 
     def pull_cells(self, cells: Iterable[str]) -> None:
         """Make the mirror equal to what is committed of some cells."""
@@ -244,18 +237,16 @@ class Depot:
             DiskFullError: there is no room for it.
             StoreError: it cannot be written.
         """
-        with told_when_full(self.mirror):
-            try:
-                self._lock.parent.mkdir(parents=True, exist_ok=True)
-                with FileLock(self._lock):
-                    yield
-            except OSError as error:
-                if is_full(error):
-                    raise
-                raise StoreError(
-                    f"{self.mirror}: the copy of {self.shown} cannot be written ({short(error)}); set PRUNEBENCH_CACHE "
-                    "to a folder with room"
-                ) from error
+        try:
+            self._lock.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._lock):
+                yield
+        except OSError as error:
+            kind = DiskFullError if is_full(error) else StoreError
+            raise kind(
+                f"{self._lock.parent}: the copy of {self.shown} cannot be written ({short(error)}); set "
+                "PRUNEBENCH_CACHE to a folder with room"
+            ) from error
 
     def _loose(self) -> Iterator[Path]:
         yield from (self.mirror / SPECS).glob("*.json")
@@ -298,6 +289,13 @@ def reach(place: Path | str) -> Path:
         StoreError: a URL with no run, or that cannot be reached.
     """
     return Depot(str(place)).pull() if is_url(place) else Path(place)
+
+
+def forget_models(run: Path) -> None:
+    """Delete the models of a mirror, which may be large and which the store keeps; of a folder of its own, nothing."""
+    if str(run) in SHOWN:
+        for path in (run / "runs").glob(f"*/*/{MODEL}"):
+            path.unlink(missing_ok=True)
 
 
 def named(text: str) -> str:

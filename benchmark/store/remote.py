@@ -113,8 +113,11 @@ class Remote:
         """
         with self._told("cannot be listed"):
             self.files.invalidate_cache()
-            found = (name for _, _, objects in self.files.walk(self.root) for name in objects)
-            return all(not name.strip("/") or name.startswith(PROBE) for name in found)
+            try:
+                walk = self.files.walk(self.root, on_error="raise")
+                return all(not name.strip("/") or name.startswith(PROBE) for _, _, names in walk for name in names)
+            except FileNotFoundError:
+                return True
 
     def exists(self, name: str) -> bool:
         """Whether an object is there now."""
@@ -164,10 +167,6 @@ class Remote:
     def delete(self, names: Collection[str]) -> None:
         """Delete objects, of which some may be gone."""
         with self._told("cannot be deleted", next(iter(names), "")):
-            try:
-                if names:
-                    self.files.rm([self._path(name) for name in names])
-            except FileNotFoundError:
-                for name in names:
-                    with suppress(FileNotFoundError):
-                        self.files.rm_file(self._path(name))
+            for name in names:  # one by one: of a list, s3fs says nothing where it is refused
+                with suppress(FileNotFoundError):
+                    self.files.rm_file(self._path(name))

@@ -14,7 +14,7 @@ import pytest
 from benchmark.errors import SpecError, StoreError
 from benchmark.harness.distant import Distant
 from benchmark.harness.state import Ledger, NodeLost, State
-from benchmark.store.depot import Depot, named, reach
+from benchmark.store.depot import Depot, forget_models, named, reach
 from benchmark.store.folders import check_run, open_run
 from benchmark.store.records import Attempt, latest, records
 from benchmark.store.remote import RemoteError, is_url
@@ -324,15 +324,15 @@ def test_a_mirror_that_cannot_be_written_is_one_line(filled: Depot, monkeypatch:
     def forbidden(*_: Any, **__: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    for fault, said in (
-        (full, "the disk is full; make room"),
-        (forbidden, "set PRUNEBENCH_CACHE to a folder with room"),
-    ):
+    for fault, kind in ((full, DiskFullError), (forbidden, StoreError)):
         with monkeypatch.context() as patch:
             patch.setattr("benchmark.store.depot.FileLock.acquire", fault)
             for use in (filled.pull, lambda: filled.pull_cells(["x"])):
-                with pytest.raises(StoreError, match=said):
+                with pytest.raises(kind) as caught:
                     use()
+        said = named(str(caught.value))  # where the cache is, which no URL takes the place of
+        assert said.startswith(f"{filled.mirror.parent}: the copy of {filled.url} cannot be written (")
+        assert said.endswith("set PRUNEBENCH_CACHE to a folder with room")
 
 
 def test_what_is_to_be_mended_is_named_where_it_lies(depot: Depot) -> None:
@@ -346,3 +346,32 @@ def test_timings_are_sent_whole(depot: Depot, monkeypatch: pytest.MonkeyPatch) -
     assert depot.put_files([path]) == [f"{depot.url}/{path.relative_to(depot.mirror)}"]
     path.unlink()
     assert [one["device"] for one in timings(depot.pull())] == ["cpu"]
+
+
+def test_a_listing_that_is_refused_is_no_empty_place(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
+    depot.remote.commit("notes.txt", b"mine")
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(type(depot.remote.files), "ls", refused)
+    with pytest.raises(RemoteError, match="cannot be listed"):
+        depot.check()
+
+
+def test_a_deletion_that_is_refused_is_heard(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
+    depot.remote.commit("a", b"")
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(type(depot.remote.files), "rm_file", refused)
+    with pytest.raises(RemoteError, match="cannot be deleted"):
+        depot.remote.delete(["a"])
+
+
+def test_models_are_forgotten_of_mirrors_alone(filled: Depot, tmp_path: Path) -> None:
+    forget_models(filled.pull(models=True))
+    forget_models(tmp_path / "run")
+    assert not list(filled.mirror.glob("runs/*/*/model.safetensors"))
+    assert list((tmp_path / "run").glob("runs/*/*/model.safetensors"))

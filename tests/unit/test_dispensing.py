@@ -137,6 +137,15 @@ def test_a_unit_that_several_workers_died_over_is_handed_out_no_more(tree: Tree,
     assert said == f"{len(tree.cells)} cell(s) wait for units that 3 workers died over: {first}"
 
 
+def test_a_unit_that_workers_only_gave_back_is_not_to_blame(tree: Tree, store: Any) -> None:
+    dispenser = Dispenser(tree, store)
+    first = dispenser.take()
+    assert first is not None
+    for _ in range(9):
+        dispenser.back(first, died=False)
+        assert dispenser.take() == first
+
+
 def test_a_parent_that_was_lost_is_made_again_and_its_child_tried_a_few_times(tree: Tree, store: Any) -> None:
     child = next(name for name, node in tree.nodes.items() if node.parent is not None)
     parent = tree.nodes[child].parent

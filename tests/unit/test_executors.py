@@ -13,11 +13,14 @@ import pytest
 import benchmark
 from benchmark.errors import DataError, PrunebenchError, SpecError
 from benchmark.harness.executors import local
-from benchmark.harness.executors.interface import Job, executor
+from benchmark.harness.executors.interface import Executor, Job, Team, executor
 from benchmark.harness.executors.local import Here, Local, Processes
 from benchmark.harness.executors.on_ray import OnRay
 from benchmark.harness.executors.placing import seats
 from benchmark.harness.processes import settle
+from benchmark.harness.tree import grow
+from benchmark.harness.unfinished import record_failure
+from benchmark.specs import Leaderboard
 from benchmark.store.full_disk import DiskFullError, full_disk, told_when_full
 from benchmark.store.records import records
 
@@ -159,3 +162,19 @@ def test_a_worker_elsewhere_stands_where_the_driver_stands(tmp_path: Path, monke
     (tmp_path / "data").mkdir()
     settle(told)
     assert (Path.cwd(), os.environ["PRUNEBENCH_CACHE"]) == (tmp_path / "data", "shared")
+
+
+def test_failures_of_another_day_do_not_hide_that_workers_died(tmp_path: Path) -> None:
+    class DeadTeam(Team):
+        def work(self, event: Any) -> list[str]:
+            return ["a worker died"]
+
+    class Dead(Executor):
+        def team(self, job: Job) -> Team:
+            return DeadTeam()
+
+    for _ in range(2):
+        with pytest.raises(PrunebenchError, match="a worker died. Finished cells are kept"):
+            benchmark.run(SPEC, out=tmp_path / "run", quiet=True, executor=Dead())
+        for path in grow(Leaderboard.parse(SPEC, "a test")).cells:
+            record_failure(path, tmp_path / "run", ValueError("old trouble"))

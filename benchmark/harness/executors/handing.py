@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from benchmark.harness.dispensing import Dispenser
 from benchmark.harness.executors.interface import EVENTS, Event, Job
@@ -24,31 +25,28 @@ def hand_out(job: Job, processes: Sequence[subprocess.Popen[str]], dispenser: Di
 
     def attend(process: subprocess.Popen[str]) -> None:
         held: str | None = None
+        told = False
+        last_words: list[str] = []
         try:
             order(process, job.order(), job.modules or (), more=True)
-            held = dispenser.take(wait=True)
-            if held is not None:
+            found = reports(process, EVENTS)
+            while (held := dispenser.take(wait=True)) is not None:
+                told = False
                 tell(process, {"do": held})
-                for found in reports(process, EVENTS):
-                    if "fatal" in found:
-                        said.append(str(found["fatal"]))
-                    elif "over" not in found:
-                        event(found)
-                    else:
-                        over, held = held, None
-                        for news in dispenser.over(over):
-                            event(news)
-                        held = dispenser.take(wait=True)
-                        if held is None:
-                            break
-                        tell(process, {"do": held})
+                told = True
+                if not _until_over(found, last_words, event):
+                    break  # it died, or gave up
+                over, held = held, None
+                for news in dispenser.over(over):
+                    event(news)
         except BrokenPipeError:  # it died while it waited: its code says so
             pass
         except Exception as error:  # raised below, where it is heard
             wrong.append(error)
         finally:
+            said.extend(last_words)
             if held is not None:
-                dispenser.back(held)  # to whoever is left
+                dispenser.back(held, died=told and not last_words)  # to whoever is left
             assert process.stdin is not None
             with suppress(BrokenPipeError):
                 process.stdin.close()
@@ -58,9 +56,21 @@ def hand_out(job: Job, processes: Sequence[subprocess.Popen[str]], dispenser: Di
         thread.start()
     for thread in threads:
         thread.join()
-    if wrong:
+    if wrong and dispenser.left:  # else others have done its part
         raise wrong[0]
     return said
+
+
+def _until_over(found: Iterator[dict[str, Any]], last_words: list[str], event: Event) -> bool:
+    """Hand on what a worker reports until its unit is over; False where the worker ended before, and what it said."""
+    for one in found:
+        if "over" in one:
+            return True
+        if "fatal" in one:
+            last_words.append(str(one["fatal"]))
+        else:
+            event(one)
+    return False
 
 
 def hand_out_here(job: Job, event: Event) -> list[str]:

@@ -61,7 +61,8 @@ def hand_out(
     calls: dict[Any, tuple[Any, str | None]] = {}
 
     def place(seat: Any) -> None:
-        calls[seat.ready.remote()] = seat, None
+        # Asked again as long as it takes: a call to a seat that is started again is refused after two seconds.
+        calls[seat.ready.options(max_task_retries=-1).remote()] = seat, None
 
     for _ in range(count):
         place(kind.remote(dict(told), int(how["num_cpus"])))
@@ -86,7 +87,7 @@ def hand_out(
         except ray.exceptions.RayError as error:  # what it ran into itself: the unit goes to another one
             failures.append(error)
             if held is not None:
-                dispenser.back(held)
+                dispenser.back(held, died=False)
             continue
         if held is not None:
             for event in dispenser.over(held):
