@@ -16,6 +16,7 @@ from benchmark.harness.distant import Distant
 from benchmark.harness.state import Ledger, NodeLost, State
 from benchmark.store.depot import Depot, forget_models, named, reach
 from benchmark.store.folders import check_run, open_run
+from benchmark.store.full_disk import DiskFullError
 from benchmark.store.records import Attempt, latest, records
 from benchmark.store.remote import RemoteError, is_url
 from benchmark.store.timings import timings, write_timing

@@ -174,7 +174,7 @@ def test_failures_of_another_day_do_not_hide_that_workers_died(tmp_path: Path) -
             return DeadTeam()
 
     for _ in range(2):
-        with pytest.raises(PrunebenchError, match="a worker died. Finished cells are kept"):
+        with pytest.raises(PrunebenchError, match=r"a worker died\. Finished cells are kept"):
             benchmark.run(SPEC, out=tmp_path / "run", quiet=True, executor=Dead())
         for path in grow(Leaderboard.parse(SPEC, "a test")).cells:
             record_failure(path, tmp_path / "run", ValueError("old trouble"))
