@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,3 +65,17 @@ def material(lengths: Sequence[int]) -> Tokenised:
     draw = np.random.default_rng(0)
     labels = [draw.integers(4, 30, size=length).tolist() for length in lengths]
     return Tokenised(draw.normal(size=(len(lengths), 8, 16)).astype(np.float16), labels)
+
+
+def held_by_autograd(passes: Callable[[], object]) -> int:
+    """Return the bytes that autograd holds after the forward passes of a call, weights aside."""
+    held: list[int] = []
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        if not isinstance(tensor, torch.nn.Parameter):
+            held.append(tensor.numel() * tensor.element_size())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        passes()
+    return sum(held)

@@ -13,10 +13,9 @@ from benchmark.registry import REGISTRY
 
 
 def _whole(place: str) -> Path:
-    from benchmark.store.depot import Depot
-    from benchmark.store.remote import is_url
+    from benchmark.store.depot import reach
 
-    return Depot(place).pull(models=True) if is_url(place) else Path(place)
+    return reach(place, models=True)
 
 
 def merge(

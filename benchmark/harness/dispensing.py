@@ -113,6 +113,7 @@ class Dispenser:
     def _node_over(self, node: Node) -> list[dict[str, Any]]:
         if self._look(node.id) and self._has(node.id, self.tree.needs_optimizer(node.id)):
             return [{"done": node.id}]
+        self.depot.pull_cells(self._users(node.id))
         return self._came_to_nothing(node.id, self._look(node.parent, *node.rewind_to.values()))
 
     def _cell_over(self, path: CellPath) -> list[dict[str, Any]]:
@@ -126,11 +127,12 @@ class Dispenser:
     def _came_to_nothing(self, name: str, had_all: bool) -> list[dict[str, Any]]:
         """Give up cells over a unit whose failure is recorded; one whose parent was lost meanwhile is tried again.
 
+        The mirror has what was committed of these cells.
+
         Raises:
             StoreError: the unit left nothing at all, and nothing was lost.
         """
         cells = self._users(name)
-        self.depot.pull_cells(cells)
         if not self._attempts(name) - self._before[name]:
             self._tries[name] = self._tries.get(name, 0) + 1
             if not had_all and self._tries[name] <= TRIES:

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from benchmark.errors import StoreError
 from benchmark.harness.processes import Emit
@@ -90,7 +91,7 @@ class Distant(Workshop):
         incoming.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(dir=incoming))
         try:
-            self._bring(node, mark["files"], wanted, place)
+            self._bring(node, mark, wanted, place)
             (place / ORIGIN).write_text(mark["folder"])
             self.folder.mkdir(parents=True, exist_ok=True)
             self.here.drop(node)
@@ -98,16 +99,16 @@ class Distant(Workshop):
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
-    def _bring(self, node: str, sizes: dict[str, int], wanted: set[str], place: Path) -> None:
-        """Fetch files of a node, and see that they are whole."""
+    def _bring(self, node: str, mark: dict[str, Any], wanted: set[str], place: Path) -> None:
+        """Fetch files of a node, and see that they are as its mark says."""
         try:
-            self.depot.get_node(node, wanted, place)
+            self.depot.get_node(node, mark["folder"], wanted, place)
         except RemoteError as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
             raise NodeLost(node, f"node {node} is not whole in {self.depot.shown} ({error})") from error
         for name in wanted:
-            if (place / name).stat().st_size != sizes[name]:
+            if (place / name).stat().st_size != mark["files"][name]:
                 raise NodeLost(node, f"node {node} is not whole in {self.depot.shown}: {name} is cut off")
 
 

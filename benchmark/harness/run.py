@@ -27,7 +27,7 @@ from benchmark.specs import CorpusSpec, Leaderboard, ProfileSpec
 from benchmark.store.depot import forget_models
 from benchmark.store.folders import MARKER, kept_specs, open_run
 from benchmark.store.full_disk import told_when_full
-from benchmark.store.records import Record, finished, latest, read_record
+from benchmark.store.records import RECORD, Record, finished, latest, read_record
 
 
 @dataclass
@@ -90,7 +90,7 @@ def _finish(tree: Tree, place: Place, executor: Executor, quiet: bool) -> list[R
 
 def _work(job: Job, place: Place, executor: Executor, quiet: bool) -> None:
     tree, folder = job.tree, job.folder
-    before = {record.attempt for record in latest(folder) if not record.ok} if (folder / MARKER).is_file() else set()
+    before = {path.parent.name for path in (folder / "runs").glob(f"*/*/{RECORD}")}
     with Bars(tree, folder, quiet) as bars:
         try:
             # Workers import their libraries while this process makes the data; then they are told to begin.
@@ -171,17 +171,17 @@ def profile(out: Path | str | Place, spec: Leaderboard, quiet: bool = False) -> 
     """Time the artefacts of the spec's cells that have no timing on this device yet; return the timing records."""
     if spec.profile is None:
         return []
+    from benchmark.harness.timing import time_records, untimed
+
     place = out if isinstance(out, Place) else Place.of(out)
-    folder = open_run(place.folder)
+    folder, cache = open_run(place.folder), spec.decoding.cache
     written: list[Path] = []
     for one in spec.per_language():
         cells = {path.cell.id for path in grow(one).cells}
         found = [record for record in latest(folder) if record.ok and record.cell in cells]
         if place.depot is not None:
-            from benchmark.harness.timing import untimed
-
-            place.depot.bring_models(untimed(found, folder, spec.profile, spec.decoding.cache))
-        made = _time(found, folder, spec.profile, one.corpus, quiet, again=False, cache=spec.decoding.cache)
+            place.depot.bring_models(untimed(found, folder, spec.profile, cache))
+        made = time_records(found, folder, spec.profile, corpus=one.corpus, quiet=quiet, again=False, cache=cache)
         written += [] if made is None else [made]
         if place.depot is not None:
             place.depot.put_files(written[-1:])  # now: what only the mirror has does not count
@@ -191,6 +191,8 @@ def profile(out: Path | str | Place, spec: Leaderboard, quiet: bool = False) -> 
 
 def profile_folder(source: Path, into: Path, settings: ProfileSpec, quiet: bool = False) -> list[Path]:
     """Time one attempt, or all results of a run folder, on this machine; the records go into ``into``."""
+    from benchmark.harness.timing import time_records
+
     alone = (source / "record.json").is_file()
     found = [read_record(source)] if alone else [record for record in latest(open_run(source)) if record.ok]
     home = source.parents[2] if alone else source
@@ -199,7 +201,7 @@ def profile_folder(source: Path, into: Path, settings: ProfileSpec, quiet: bool 
         corpus = json.dumps(record.data["spec"]["corpus"], sort_keys=True)
         alike.setdefault((corpus, cache_of(home, record)), []).append(record)
     timed = [
-        _time(some, into, settings, corpus_of(home, some), quiet, again=True, cache=cache)
+        time_records(some, into, settings, corpus=corpus_of(home, some), quiet=quiet, again=True, cache=cache)
         for (_, cache), some in alike.items()
     ]
     return [path for path in timed if path is not None]
@@ -227,17 +229,3 @@ def cache_of(folder: Path, record: Record) -> Cache:
     named = kept_specs(folder, record.cell) if (folder / MARKER).is_file() else []
     said = {(kept.get("decoding") or {}).get("cache") for kept in named}
     return "static" if said == {"static"} else "dynamic"
-
-
-def _time(
-    found: list[Record],
-    into: Path,
-    settings: ProfileSpec,
-    corpus: CorpusSpec,
-    quiet: bool,
-    again: bool,
-    cache: Cache,
-) -> Path | None:
-    from benchmark.harness.timing import time_records
-
-    return time_records(found, into, settings, corpus=corpus, quiet=quiet, again=again, cache=cache)

@@ -205,12 +205,9 @@ class Depot:
         content = self.remote.read([f"{NODES}/{node}.json"]).get(f"{NODES}/{node}.json")
         return None if content is None else _mark(content)
 
-    def get_node(self, node: str, files: Collection[str], to: Path) -> None:
-        """Fetch files of a node, as its mark names them, into a folder."""
-        mark = self.node(node)
-        if mark is None:
-            raise StoreError(f"{self.shown}/{NODES}/{node}.json: is gone")
-        self.remote.get({f"{NODES}/{node}/{mark['folder']}/{name}": to / name for name in files})
+    def get_node(self, node: str, stamp: str, files: Collection[str], to: Path) -> None:
+        """Fetch files of a node from the folder there that its mark names (``stamp``) into a folder here."""
+        self.remote.get({f"{NODES}/{node}/{stamp}/{name}": to / name for name in files})
 
     def put_node(self, node: str, folder: Path) -> str:
         """Send the files of a node and then its mark; return the name of their folder there."""
@@ -282,13 +279,15 @@ def _model(record: Record) -> str:
     return f"runs/{record.cell}/{record.attempt}/{MODEL}"
 
 
-def reach(place: Path | str) -> Path:
+def reach(place: Path | str, *, models: bool = False) -> Path:
     """Return the run folder at a place: a path as it is, or the mirror of a URL, brought up to date.
+
+    With ``models``, those that the store has kept are in it too.
 
     Raises:
         StoreError: a URL with no run, or that cannot be reached.
     """
-    return Depot(str(place)).pull() if is_url(place) else Path(place)
+    return Depot(str(place)).pull(models=models) if is_url(place) else Path(place)
 
 
 def forget_models(run: Path) -> None:

@@ -349,11 +349,12 @@ def test_timings_are_sent_whole(depot: Depot, monkeypatch: pytest.MonkeyPatch) -
     assert [one["device"] for one in timings(depot.pull())] == ["cpu"]
 
 
+def refused(*_: Any, **__: Any) -> None:
+    raise PermissionError("not yours")
+
+
 def test_a_listing_that_is_refused_is_no_empty_place(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
     depot.remote.commit("notes.txt", b"mine")
-
-    def refused(*_: Any, **__: Any) -> None:
-        raise PermissionError("not yours")
 
     monkeypatch.setattr(type(depot.remote.files), "ls", refused)
     with pytest.raises(RemoteError, match="cannot be listed"):
@@ -362,9 +363,6 @@ def test_a_listing_that_is_refused_is_no_empty_place(depot: Depot, monkeypatch: 
 
 def test_a_deletion_that_is_refused_is_heard(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
     depot.remote.commit("a", b"")
-
-    def refused(*_: Any, **__: Any) -> None:
-        raise PermissionError("not yours")
 
     monkeypatch.setattr(type(depot.remote.files), "rm_file", refused)
     with pytest.raises(RemoteError, match="cannot be deleted"):

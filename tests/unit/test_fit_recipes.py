@@ -21,7 +21,7 @@ from benchmark.specs import SpecAugment, Training
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import Structure
 from benchmark.whisper.view import View
-from tests.tiny import drop_out, material, tiny_whisper
+from tests.tiny import drop_out, held_by_autograd, material, tiny_whisper
 
 pytestmark = pytest.mark.usefixtures("one_thread", "on_cpu")
 LENGTHS = (2, 9, 5, 3, 11, 4, 2, 7, 6, 10, 3)
@@ -111,17 +111,7 @@ def test_activations_computed_twice_give_the_same_bits() -> None:
 
 def test_checkpointing_keeps_fewer_activations() -> None:
     def kept(**recipe: Any) -> int:
-        """The bytes that autograd holds after the first forward, weights aside."""
-        held: list[int] = []
-
-        def pack(tensor: torch.Tensor) -> torch.Tensor:
-            if not isinstance(tensor, torch.nn.Parameter):
-                held.append(tensor.numel() * tensor.element_size())
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            trained(recipe=recipe)
-        return sum(held)
+        return held_by_autograd(lambda: trained(recipe=recipe))
 
     # what a layer computes again passes the hooks of its own recomputation, not these
     assert kept(checkpointing=True) < 0.6 * kept()

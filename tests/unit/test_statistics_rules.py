@@ -23,7 +23,7 @@ from benchmark.specs import Training
 from benchmark.whisper.plan import Plan
 from benchmark.whisper.structure import TOKENS, Structure
 from benchmark.whisper.view import View
-from tests.tiny import drop_out, tiny_whisper
+from tests.tiny import drop_out, held_by_autograd, tiny_whisper
 
 SMALL: dict[str, Any] = {"d": 16, "layers": (2, 2), "ffn": 24, "vocab": 40, "frames": 20, "targets": 16}
 NOMINAL = Budget(kind="prunable_nominal", keep=0.5)
@@ -135,17 +135,7 @@ def test_with_checkpointing_calibration_keeps_fewer_activations() -> None:
     model = tiny_whisper(**SMALL)
 
     def kept(**recipe: Any) -> int:
-        """The bytes that autograd holds after the forward pass, weights aside."""
-        held: list[int] = []
-
-        def pack(tensor: torch.Tensor) -> torch.Tensor:
-            if not isinstance(tensor, torch.nn.Parameter):
-                held.append(tensor.numel() * tensor.element_size())
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            gathered(model, "gradient", **recipe)
-        return sum(held)
+        return held_by_autograd(lambda: gathered(model, "gradient", **recipe))
 
     assert kept(checkpointing=True) < 0.6 * kept()
 

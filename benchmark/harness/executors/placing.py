@@ -106,13 +106,15 @@ def _place(ray: Any, told: dict[str, Any], asked: Mapping[str, Any], count: int,
 def _hand_out(ray: Any, told: dict[str, Any], how: Mapping[str, Any], count: int, emit: Emit) -> int:
     """Hand the units of a run on an object store to seats."""
     from benchmark.harness.dispensing import Dispenser
-    from benchmark.harness.executors.seats import given_up, hand_out
+    from benchmark.harness.executors.seats import hand_out
     from benchmark.store.depot import Depot
 
     equip(told)
     dispenser = Dispenser(_tree(told), Depot(told["url"]))
     again = {"max_restarts": RETRIES, "max_task_retries": 0}
-    given_up(hand_out(ray, told, {**how, **again}, count, dispenser, emit), dispenser, _said)
+    failures = hand_out(ray, told, {**how, **again}, count, dispenser, emit)
+    if dispenser.left:
+        raise PrunebenchError(_said(failures[0]) if failures else dispenser.stuck[0])
     return 0
 
 

@@ -6,10 +6,9 @@ Ray places a seat and starts it again where its process or its node dies; the un
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from benchmark.errors import PrunebenchError
 from benchmark.harness.dispensing import Dispenser
 from benchmark.harness.processes import Emit, equip, settle, surroundings
 
@@ -93,13 +92,3 @@ def hand_out(
             for event in dispenser.over(held):
                 emit(event)
         idle.append(seat)
-
-
-def given_up(failures: list[Exception], dispenser: Dispenser, say: Callable[[Exception], str]) -> None:
-    """Raise where cells are left: why the first seat was given up, or that nothing can be done.
-
-    Raises:
-        PrunebenchError: cells are left.
-    """
-    if dispenser.left:
-        raise PrunebenchError(say(failures[0]) if failures else dispenser.stuck[0])
